@@ -1,0 +1,1 @@
+//! Conditional computation: cascades and early exit.

@@ -1,0 +1,1 @@
+//! Bits by part, counted from what would be written.

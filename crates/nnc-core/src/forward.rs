@@ -1,0 +1,1 @@
+//! Runs a network on candle with a source and taps.

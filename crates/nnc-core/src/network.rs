@@ -1,0 +1,1 @@
+//! A network as a graph of named nodes over a closed set of operators.

@@ -1,0 +1,1 @@
+//! candle operators with right gradients and fast CPU kernels.

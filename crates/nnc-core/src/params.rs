@@ -1,0 +1,1 @@
+//! Named parameters and buffers in insertion order.

@@ -1,0 +1,1 @@
+//! Many independent evaluations as resumable shards.

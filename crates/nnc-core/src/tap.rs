@@ -1,0 +1,1 @@
+//! Where activations are looked at or changed.

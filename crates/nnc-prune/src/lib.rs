@@ -1,0 +1,1 @@
+//! Pruning: magnitude masks, iterative prune and retrain, dropout adjustment.

@@ -1,0 +1,1 @@
+//! Quantization: trained weight sharing with codebooks.

@@ -1,0 +1,1 @@
+//! The runtime that executes compressed networks as stored.

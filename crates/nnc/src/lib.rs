@@ -1,0 +1,1 @@
+//! Compression pipelines, the .nnc archive and the nnc command.

@@ -1,0 +1,2 @@
+//! The workspace tasks: reproduce the papers, check the tree.
+fn main() {}
