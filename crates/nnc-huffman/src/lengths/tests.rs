@@ -90,9 +90,9 @@ fn dyadic_counts_cost_exactly_their_entropy() {
 
 #[test]
 fn no_symbol_and_one_symbol_have_lengths_too() {
-    assert_eq!(unlimited(&[]), []);
+    assert!(unlimited(&[]).is_empty());
     assert_eq!(unlimited(&[0, 0, 9]), [0, 0, 1]);
-    assert_eq!(limited(&[], 12), []);
+    assert!(limited(&[], 12).is_empty());
     assert_eq!(limited(&[0, 5], 1), [0, 1]);
 }
 
