@@ -48,7 +48,7 @@ fn decode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogr
         let decoder = Decoder::new(code);
         let blocks: Vec<_> =
             symbols.chunks(block_len).map(|block| code.encode(block).expect("known")).collect();
-        let mut run = |out: &mut [u8]| {
+        let run = |out: &mut [u8]| {
             for (block, part) in blocks.iter().zip(out.chunks_mut(block_len)) {
                 decoder.decode_into(block, part).expect("just encoded");
             }

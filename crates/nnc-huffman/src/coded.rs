@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crate::bits::{BitReader, BitWriter};
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, can_hold};
 use crate::encoder::Encoder;
 use crate::histogram::Histogram;
 use crate::symbol::Symbol;
@@ -90,13 +90,7 @@ impl CodedSymbols {
         let (code, table_bytes) = Code::read_table(bytes)?;
         let n_blocks = len.div_ceil(block_step(&code, len, block_len)).max(1);
         let mut rest = &bytes[table_bytes..];
-        let too_few = (len as u64).checked_mul(u64::from(code.min_length()));
-        let impossible = if code.n_symbols() < 2 {
-            !rest.is_empty() || (len > 0 && code.n_symbols() == 0)
-        } else {
-            too_few.is_none_or(|needed| needed > 8 * rest.len() as u64)
-        };
-        if impossible {
+        if !can_hold(code.min_length(), code.only_symbol().is_some(), len, rest.len()) {
             return Err(Error::CountMismatch { symbols: len as u64, bits: 8 * rest.len() as u64 });
         }
         let mut ends = read_index(&mut rest, n_blocks)?;

@@ -60,7 +60,9 @@ impl Decoder {
     /// symbols that `S` cannot hold. `out` is then partly written.
     pub fn decode_into<S: Symbol>(&self, bytes: &[u8], out: &mut [S]) -> Result<()> {
         let n = out.len();
-        if !self.needs_bits::<S>(bytes, n, out)? {
+        self.check_claim::<S>(bytes, n)?;
+        if let Some(symbol) = self.only_symbol {
+            out.fill(S::truncate_from(symbol));
             return Ok(());
         }
         let streams = streams(bytes, n)?;
@@ -87,7 +89,9 @@ impl Decoder {
         out: &mut [S],
     ) -> Result<()> {
         let end = start.checked_add(out.len()).filter(|&end| end <= n).expect("a part within the block");
-        if !self.needs_bits::<S>(bytes, n, out)? {
+        self.check_claim::<S>(bytes, n)?;
+        if let Some(symbol) = self.only_symbol {
+            out.fill(S::truncate_from(symbol));
             return Ok(());
         }
         let mut rest = out;
@@ -108,25 +112,14 @@ impl Decoder {
         Ok(())
     }
 
-    /// Settles what needs no bits: constant and empty blocks; says whether anything is left to do.
-    fn needs_bits<S: Symbol>(&self, bytes: &[u8], n: usize, out: &mut [S]) -> Result<bool> {
+    fn check_claim<S: Symbol>(&self, bytes: &[u8], n: usize) -> Result<()> {
         if self.width > S::BITS {
             return Err(Error::invalid("out", format!("symbols of {} bits", self.width), S::BITS));
         }
-        let n_bits = 8 * bytes.len() as u64;
-        // No n symbols in fewer than n codewords' bits: a claim of many costs nothing to refuse.
-        let too_few = (n as u64).checked_mul(u64::from(self.min_length)).is_none_or(|needed| needed > n_bits);
-        let holds_nothing = self.only_symbol.is_some() || n == 0;
-        if too_few
-            || (holds_nothing && n_bits > 0)
-            || (self.min_length == 0 && self.only_symbol.is_none() && n > 0)
-        {
-            return Err(Error::CountMismatch { symbols: n as u64, bits: n_bits });
+        if !can_hold(self.min_length, self.only_symbol.is_some(), n, bytes.len()) {
+            return Err(Error::CountMismatch { symbols: n as u64, bits: 8 * bytes.len() as u64 });
         }
-        if let Some(symbol) = self.only_symbol {
-            out.fill(S::truncate_from(symbol));
-        }
-        Ok(!holds_nothing)
+        Ok(())
     }
 
     fn decode_four<S: Symbol>(&self, streams: [&[u8]; 4], out: &mut [S]) -> Result<()> {
@@ -235,6 +228,17 @@ impl Decoder {
         }
         (entry as u16, entry >> 16)
     }
+}
+
+/// Whether `n` symbols can be in `n_bytes`: constant and empty blocks have none, others at least the shortest words' bits.
+///
+/// So a claim of many symbols is refused before anything is done for it.
+pub(crate) fn can_hold(min_length: u32, is_constant: bool, n: usize, n_bytes: usize) -> bool {
+    if n == 0 || is_constant {
+        return n_bytes == 0;
+    }
+    let needed = (n as u64).checked_mul(u64::from(min_length));
+    min_length > 0 && needed.is_some_and(|needed| needed <= 8 * n_bytes as u64)
 }
 
 /// Codewords of at most 12, and of at most 16, bits that the 56 bits of a refill are enough for.
