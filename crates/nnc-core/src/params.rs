@@ -1,1 +1,5 @@
 //! Named parameters and buffers in insertion order.
+
+mod spec;
+
+pub use spec::{Init, ParamKind, ParamShapes, ParamSpec, ParamSpecs};
