@@ -141,7 +141,7 @@ pub trait ParamSource: Debug + Send + Sync {
         let mut params = Params::new();
         for (name, kind) in self.names() {
             let value = self.get(&name, &Step::eval())?.detach().copy()?;
-            params.insert(name, kind, value)?;
+            params.insert(name, kind, value);
         }
         Ok(params)
     }

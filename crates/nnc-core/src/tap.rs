@@ -160,9 +160,7 @@ impl Taps {
     pub fn state(&self) -> Result<Params> {
         let mut state = Params::new();
         for (prefix, transform) in self.transforms() {
-            for (name, kind, value) in transform.state()?.iter() {
-                state.insert(format!("{prefix}/{name}"), kind, value.clone())?;
-            }
+            state.extend_prefixed(&format!("{prefix}/"), &transform.state()?);
         }
         Ok(state)
     }
@@ -174,14 +172,7 @@ impl Taps {
     pub fn load_state(&mut self, state: &Params) -> Result<()> {
         for (i, (site, tap)) in self.taps.iter_mut().enumerate() {
             let Tap::Transform(transform) = tap else { continue };
-            let prefix = format!("{}/", prefix(i, site));
-            let mut own = Params::new();
-            for (name, kind, value) in state.iter() {
-                if let Some(rest) = name.strip_prefix(&prefix) {
-                    own.insert(rest, kind, value.clone())?;
-                }
-            }
-            transform.load_state(&own)?;
+            transform.load_state(&state.strip_prefix(&format!("{}/", prefix(i, site))))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ mod schedule;
 
 pub use callback::{Callback, EpochEnd, Flow, KeepBest, StepEnd};
 pub use checkpoint::Checkpoint;
-pub use fit::{FitConfig, Summary, fit};
+pub use fit::{Fit, FitConfig, Summary, fit};
 pub use learner::{Learner, Trainee};
 pub use loss::{CrossEntropy, LossContext, LossTerm};
 pub use optimizer::{Optimizer, OptimizerConfig};

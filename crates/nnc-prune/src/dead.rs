@@ -80,8 +80,8 @@ fn links<'a>(network: &'a Network, params: &Params) -> Result<Vec<Link<'a>>> {
             value = network.value_of_node(reader);
         };
         if let Some(consumer) = consumer {
-            let n_channels = params.get(&producer.param("weight"))?.dim(0)?;
-            let per_output = params.get(&consumer.param("weight"))?.elem_count() / params.get(&consumer.param("weight"))?.dim(0)?;
+            let n_channels = params.tensor(&producer.param("weight"))?.dim(0)?;
+            let per_output = params.tensor(&consumer.param("weight"))?.elem_count() / params.tensor(&consumer.param("weight"))?.dim(0)?;
             links.push(Link { producer, consumer, between, n_channels, span: per_output / n_channels });
         }
     }
@@ -148,15 +148,15 @@ impl Link<'_> {
     /// What the consumer reads of a channel without inputs, if its effect can be a bias.
     fn constant(&self, channel: usize, params: &Params) -> Result<Option<f32>> {
         let mut constant = match params.get(&self.producer.param("bias")) {
-            Ok(bias) => bias.get(channel)?.to_scalar::<f32>()?,
-            Err(_) => 0.0,
+            Some(bias) => bias.get(channel)?.to_scalar::<f32>()?,
+            None => 0.0,
         };
         for op in &self.between {
             let Some(next) = constant_through(op, constant) else { return Ok(None) };
             constant = next;
         }
         let padded = matches!(&self.consumer.op, Op::Conv2d { config, .. } if config.padding != (0, 0));
-        let has_bias = params.get(&self.consumer.param("bias")).is_ok();
+        let has_bias = params.get(&self.consumer.param("bias")).is_some();
         Ok((constant == 0.0 || !padded && has_bias).then_some(constant))
     }
 
@@ -164,9 +164,9 @@ impl Link<'_> {
         if constant == 0.0 {
             return Ok(());
         }
-        let weight = params.get(&self.consumer.param("weight"))?.flatten_all()?.to_vec1::<f32>()?;
+        let weight = params.tensor(&self.consumer.param("weight"))?.flatten_all()?.to_vec1::<f32>()?;
         let name = self.consumer.param("bias");
-        let bias = params.get(&name)?;
+        let bias = params.tensor(&name)?;
         let (device, mut values) = (bias.device().clone(), bias.to_vec1::<f32>()?);
         for (value, entries) in values.iter_mut().zip(out_of.chunks(self.span)) {
             let reached: f32 = entries.iter().filter(|&&i| outgoing.keeps(i)).map(|&i| weight[i]).sum();
@@ -179,9 +179,9 @@ impl Link<'_> {
 
 fn mask_of(name: &str, params: &Params, masks: &Masks) -> Result<Mask> {
     match masks.get(name) {
-        Some(mask) if mask.shape() == params.get(name)?.dims() => Ok((*mask).clone()),
-        Some(mask) => Err(Error::shape(format!("mask of `{name}`"), params.get(name)?.dims(), mask.shape())),
-        None => Ok(Mask::all(params.get(name)?.dims())),
+        Some(mask) if mask.shape() == params.tensor(name)?.dims() => Ok((*mask).clone()),
+        Some(mask) => Err(Error::shape(format!("mask of `{name}`"), params.tensor(name)?.dims(), mask.shape())),
+        None => Ok(Mask::all(params.tensor(name)?.dims())),
     }
 }
 

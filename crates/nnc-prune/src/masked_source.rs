@@ -118,10 +118,10 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
 
     fn state(&self) -> Result<Params> {
         let mut state = Params::new();
-        state.extend_prefixed("inner/", &self.inner.state()?)?;
+        state.extend_prefixed("inner/", &self.inner.state()?);
         for name in self.masks.names() {
             let entry = self.masks.entry(&name).expect("just listed");
-            state.insert(format!("mask/{name}"), ParamKind::Buffer, entry.tensor)?;
+            state.insert(format!("mask/{name}"), ParamKind::Buffer, entry.tensor);
         }
         Ok(state)
     }
@@ -129,8 +129,8 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
     fn load_state(&mut self, state: &Params) -> Result<()> {
         self.inner.load_state(&state.strip_prefix("inner/"))?;
         self.masks.clear();
-        for (name, _, tensor) in state.strip_prefix("mask/").iter() {
-            self.masks.set(name, Mask::from_tensor(tensor)?)?;
+        for param in state.strip_prefix("mask/").iter() {
+            self.masks.set(&param.name, Mask::from_tensor(&param.tensor)?)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use nnc_core::candle::Device;
 use nnc_core::data::{Dataset, Normalization};
+use nnc_core::metrics::ErrorCount;
 use nnc_core::network::Network;
 use nnc_core::params::{ParamSpecs, Params};
 use nnc_core::source::{ParamSource, VarSource};
@@ -19,7 +20,7 @@ use nnc_prune::importance::magnitude::standard_deviation;
 use nnc_prune::{Gradient, MaskedSource, Masks, dead, dropout};
 use nnc_quant::codebook::CodebookSource;
 
-pub use phase::{Evaluation, evaluate};
+pub use phase::evaluate;
 
 use crate::pipeline::{self, Stored};
 use crate::recipe::{Layer, Prune, Recipe};
@@ -68,7 +69,7 @@ pub struct StepReport {
     /// Share of connections left in the weights that the recipe prunes, in `(0, 1]`.
     pub density: f64,
     /// Errors on the validation set.
-    pub validation: Evaluation,
+    pub validation: ErrorCount,
 }
 
 /// Told how far the job is, after every training step; may end it with [`Error::Cancelled`].
@@ -88,9 +89,9 @@ pub trait Watch {
 pub fn run(job: &Job<'_>, watch: &mut dyn Watch) -> Result<Compressed> {
     let mut pipeline = Pipeline::new(job, watch)?;
     pipeline.dense()?;
-    let dense = pipeline.params.try_clone()?;
+    let dense = pipeline.params.clone();
     let dead = pipeline.prune()?;
-    let pruned = pipeline.params.try_clone()?;
+    let pruned = pipeline.params.clone();
     let stored = pipeline.share()?;
     Ok(Compressed { network: pipeline.network, steps: pipeline.steps, dense, pruned, stored, dead })
 }
@@ -133,7 +134,7 @@ impl<'a> Pipeline<'a> {
         for round in 1..=retraining.rounds {
             for (name, goal, sigma) in &goals {
                 let goal = goal.at_round(round, retraining.rounds);
-                self.masks.set(name, pipeline::prune(self.params.get(name)?, goal, *sigma)?)?;
+                self.masks.set(name, pipeline::prune(self.params.tensor(name)?, goal, *sigma)?)?;
             }
             let density = |name: &str| self.masks.get(name).map(|mask| mask.density());
             dropout::adjust(&mut self.network, self.job.network, density)?;
@@ -147,7 +148,7 @@ impl<'a> Pipeline<'a> {
         let removed = dead::remove(&self.network, &mut self.params, &self.masks)?;
         for (name, _, _) in &goals {
             if let Some(mask) = self.masks.get(name) {
-                let masked = mask.apply(self.params.get(name)?)?;
+                let masked = mask.apply(self.params.tensor(name)?)?;
                 self.params.replace(name, masked)?;
             }
         }
@@ -159,7 +160,7 @@ impl<'a> Pipeline<'a> {
         let mut goals = Vec::new();
         for (name, layer) in &self.layers {
             if let Some(goal) = layer.and_then(|layer| layer.prune) {
-                goals.push((name.clone(), goal, standard_deviation(self.params.get(name)?)?));
+                goals.push((name.clone(), goal, standard_deviation(self.params.tensor(name)?)?));
             }
         }
         Ok(goals)
@@ -170,7 +171,7 @@ impl<'a> Pipeline<'a> {
         let mut shared = Vec::new();
         for (name, layer) in &self.layers {
             if let Some(how) = layer.and_then(|layer| layer.share) {
-                let weight = pipeline::share(name, self.params.get(name)?, how, self.job.recipe.seed)?;
+                let weight = pipeline::share(name, self.params.tensor(name)?, how, self.job.recipe.seed)?;
                 shared.push((name.clone(), weight));
             }
         }
@@ -187,12 +188,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn stored(&self, name: &str, layer: Option<&Layer>, source: &dyn ParamSource) -> Result<Stored> {
-        let kind = self.params.kind(name)?;
+        let kind = self.params.kind(name).expect("every parameter of the recipe was declared");
         let frozen = source.freeze(name)?;
         let Some(layer) = layer else { return Ok((name.to_owned(), kind, frozen)) };
         let weight = match (self.masks.get(name), layer.share) {
             // Pruned but not shared: the zeros have to be found again.
-            (Some(mask), None) => mask.stored(&self.params.get(name)?.flatten_all()?.to_vec1::<f32>()?)?,
+            (Some(mask), None) => mask.stored(&self.params.tensor(name)?.flatten_all()?.to_vec1::<f32>()?)?,
             _ => frozen,
         };
         Ok((name.to_owned(), kind, pipeline::store(weight, layer.store)?))

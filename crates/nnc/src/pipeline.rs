@@ -30,15 +30,15 @@ pub fn compress(params: &Params, recipe: &Recipe) -> Result<Vec<Stored>> {
         let expected = "a recipe of [[layer]] sections only (training needs data: see `cargo xtask reproduce`)";
         return Err(Error::invalid("recipe", expected, "a training section"));
     }
-    let names: Vec<String> = params.iter().map(|(name, _, _)| name.to_owned()).collect();
+    let names: Vec<String> = params.names().map(ToOwned::to_owned).collect();
     let layers = recipe.assign(&names)?;
     let mut stored = Vec::new();
-    for ((name, kind, value), layer) in params.iter().zip(layers) {
+    for (param, layer) in params.iter().zip(layers) {
         let weight = match layer {
-            Some(layer) => compress_one(name, value, layer, recipe.seed)?,
-            None => StoredWeight::dense(value)?,
+            Some(layer) => compress_one(&param.name, &param.tensor, layer, recipe.seed)?,
+            None => StoredWeight::dense(&param.tensor)?,
         };
-        stored.push((name.to_owned(), kind, weight));
+        stored.push((param.name.clone(), param.kind, weight));
     }
     Ok(stored)
 }

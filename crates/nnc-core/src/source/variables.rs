@@ -28,10 +28,10 @@ impl VarSource {
     pub fn new(params: &Params) -> Result<Self> {
         let entries = params
             .iter()
-            .map(|(name, kind, value)| {
+            .map(|param| {
                 // A variable of its own storage: `Var::from_tensor` alone may share it with the caller's tensor.
-                let var = Var::from_tensor(&value.detach().copy()?)?;
-                Ok(Entry { name: name.to_owned(), kind, var })
+                let var = Var::from_tensor(&param.tensor.detach().copy()?)?;
+                Ok(Entry { name: param.name.clone(), kind: param.kind, var })
             })
             .collect::<Result<_>>()?;
         Ok(Self { entries })
@@ -97,7 +97,7 @@ impl ParamSource for VarSource {
 
     fn load_state(&mut self, state: &Params) -> Result<()> {
         for entry in &self.entries {
-            Self::assign(entry, state.get(&entry.name)?)?;
+            Self::assign(entry, state.tensor(&entry.name)?)?;
         }
         Ok(())
     }

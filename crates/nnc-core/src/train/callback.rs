@@ -126,16 +126,16 @@ impl<L: Learner + ?Sized, F: FnMut(&L) -> Result<f64>> Callback<L> for KeepBest<
     fn state(&self) -> Result<Params> {
         let mut saved = Params::new();
         if let Some((score, state)) = &self.best {
-            saved.insert_scalar("score", *score)?;
-            saved.extend_prefixed("best/", state)?;
+            saved.insert_number("score", *score)?;
+            saved.extend_prefixed("best/", state);
         }
         Ok(saved)
     }
 
     fn load_state(&mut self, state: &Params) -> Result<()> {
-        self.best = match state.scalar("score") {
-            Ok(score) => Some((score, state.strip_prefix("best/"))),
-            Err(_) => None,
+        self.best = match state.get("score") {
+            Some(_) => Some((state.number("score")?, state.strip_prefix("best/"))),
+            None => None,
         };
         Ok(())
     }

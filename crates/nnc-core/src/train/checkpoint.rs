@@ -43,18 +43,18 @@ impl Checkpoint {
         callbacks: &[&mut dyn Callback<L>],
     ) -> Result<()> {
         let mut all = Params::new();
-        all.insert_scalar("format_version", FORMAT_VERSION)?;
-        all.insert_scalar("n_epochs_done", position.n_epochs_done as f64)?;
-        all.insert_scalar("finished", f64::from(u8::from(position.finished)))?;
+        all.insert_number("format_version", FORMAT_VERSION)?;
+        all.insert_number("n_epochs_done", position.n_epochs_done as f64)?;
+        all.insert_number("finished", f64::from(u8::from(position.finished)))?;
         all.insert_text("key", &self.key)?;
-        all.extend_prefixed("learner/", &learner.state()?)?;
-        all.extend_prefixed("optimizer/", &optimizer.state()?)?;
+        all.extend_prefixed("learner/", &learner.state()?);
+        all.extend_prefixed("optimizer/", &optimizer.state()?);
         for (i, callback) in callbacks.iter().enumerate() {
-            all.extend_prefixed(&format!("callback{i}/"), &callback.state()?)?;
+            all.extend_prefixed(&format!("callback{i}/"), &callback.state()?);
         }
         // Written beside and renamed: a kill at any moment leaves the old file or the new one, whole.
         let partial = self.path.with_extension("partial");
-        all.save_safetensors(&partial)?;
+        all.save(&partial)?;
         std::fs::rename(&partial, &self.path).map_err(|e| Error::io(&self.path, e))
     }
 
@@ -68,8 +68,8 @@ impl Checkpoint {
         if !self.path.exists() {
             return Ok(None);
         }
-        let all = Params::load_safetensors(&self.path, &candle_core::Device::Cpu)?;
-        let version = all.scalar("format_version")?;
+        let all = Params::load(&self.path, &candle_core::Device::Cpu)?;
+        let version = all.number("format_version")?;
         if version != FORMAT_VERSION {
             let what = format!("checkpoint {}", self.path.display());
             return Err(Error::invalid(what, format!("format version {FORMAT_VERSION}"), version));
@@ -85,7 +85,7 @@ impl Checkpoint {
             callback.load_state(&all.strip_prefix(&format!("callback{i}/")))?;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count that we wrote")]
-        let n_epochs_done = all.scalar("n_epochs_done")? as usize;
-        Ok(Some(Position { n_epochs_done, finished: all.scalar("finished")? != 0.0 }))
+        let n_epochs_done = all.number("n_epochs_done")? as usize;
+        Ok(Some(Position { n_epochs_done, finished: all.number("finished")? != 0.0 }))
     }
 }

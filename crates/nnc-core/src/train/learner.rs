@@ -65,8 +65,8 @@ impl Learner for Trainee {
 
     fn state(&self) -> Result<Params> {
         let mut state = Params::new();
-        state.extend_prefixed("source/", &self.source.state()?)?;
-        state.extend_prefixed("taps/", &self.taps.state()?)?;
+        state.extend_prefixed("source/", &self.source.state()?);
+        state.extend_prefixed("taps/", &self.taps.state()?);
         Ok(state)
     }
 

@@ -128,13 +128,13 @@ impl Optimizer {
     pub fn state(&self) -> Result<Params> {
         let mut state = Params::new();
         for (name, moments) in &self.moments {
-            state.insert(format!("first/{name}"), ParamKind::Buffer, moments.first.detach().copy()?)?;
+            state.insert(format!("first/{name}"), ParamKind::Buffer, moments.first.detach().copy()?);
             if let Some(second) = &moments.second {
-                state.insert(format!("second/{name}"), ParamKind::Buffer, second.detach().copy()?)?;
+                state.insert(format!("second/{name}"), ParamKind::Buffer, second.detach().copy()?);
             }
         }
         let n_steps = i64::try_from(self.n_steps).unwrap_or(i64::MAX);
-        state.insert("n_steps", ParamKind::Buffer, Tensor::new(&[n_steps], &candle_core::Device::Cpu)?)?;
+        state.insert("n_steps", ParamKind::Buffer, Tensor::new(&[n_steps], &candle_core::Device::Cpu)?);
         Ok(state)
     }
 
@@ -143,21 +143,21 @@ impl Optimizer {
     /// # Errors
     /// [`Error::Corrupt`] when the state lacks its step count or a second moment.
     pub fn load_state(&mut self, state: &Params) -> Result<()> {
-        let n_steps = state.get("n_steps")?.to_vec1::<i64>()?;
+        let n_steps = state.tensor("n_steps")?.to_vec1::<i64>()?;
         self.n_steps = n_steps
             .first()
             .and_then(|&n| u64::try_from(n).ok())
             .ok_or_else(|| Error::corrupt("optimizer state", "`n_steps` is not a count"))?;
         self.moments.clear();
-        for (name, _, value) in state.iter() {
-            let Some(name) = name.strip_prefix("first/") else { continue };
+        for param in state.iter() {
+            let Some(name) = param.name.strip_prefix("first/") else { continue };
             let second = match self.config {
                 OptimizerConfig::Adam { .. } => {
-                    Some(Var::from_tensor(&state.get(&format!("second/{name}"))?.copy()?)?)
+                    Some(Var::from_tensor(&state.tensor(&format!("second/{name}"))?.copy()?)?)
                 }
                 OptimizerConfig::Sgd { .. } => None,
             };
-            self.moments.insert(name.to_owned(), Moments { first: Var::from_tensor(&value.copy()?)?, second });
+            self.moments.insert(name.to_owned(), Moments { first: Var::from_tensor(&param.tensor.copy()?)?, second });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use nnc_core::candle::{Device, Tensor};
 use nnc_core::forward;
 use nnc_core::network::{Conv, Network};
 use nnc_core::ops::Pool2dConfig;
-use nnc_core::params::ParamSpecs;
+use nnc_core::params::{ParamKind, ParamSpecs};
 use nnc_core::rng::Rng;
 use nnc_core::source::{ParamSource, Step, VarSource};
 use nnc_core::tap::Taps;
@@ -40,9 +40,9 @@ fn convolutional() -> (Network, ParamSpecs) {
 
 fn random_masks(params: &Params, density: f32, seed: u64) -> Masks {
     let masks = Masks::new();
-    for (name, _, value) in params.iter().filter(|(name, _, _)| name.ends_with("weight")) {
-        let mut rng = Rng::keyed(seed, name, &[]);
-        masks.set(name, Mask::from_fn(value.dims(), |_| rng.bernoulli(density))).unwrap();
+    for param in params.iter().filter(|param| param.kind == ParamKind::Weight) {
+        let mut rng = Rng::keyed(seed, &param.name, &[]);
+        masks.set(&param.name, Mask::from_fn(param.tensor.dims(), |_| rng.bernoulli(density))).unwrap();
     }
     masks
 }

@@ -14,7 +14,7 @@ fn mask() -> Mask {
 
 fn source(gradient: Gradient) -> MaskedSource<VarSource> {
     let mut params = Params::new();
-    params.insert("w", ParamKind::Weight, weight()).unwrap();
+    params.insert("w", ParamKind::Weight, weight());
     let masks = Masks::new();
     masks.set("w", mask()).unwrap();
     MaskedSource::new(VarSource::new(&params).unwrap(), masks, gradient)

@@ -77,15 +77,16 @@ impl SharedWeight {
         let Assignment { positions, codes, .. } = &*self.assignment;
         let codes: Vec<u32> = codes.iter().map(|&code| code.into()).collect();
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), &Device::Cpu);
-        state.insert(format!("positions/{name}"), ParamKind::Buffer, vector(positions)?)?;
-        state.insert(format!("codes/{name}"), ParamKind::Buffer, vector(&codes)?)?;
-        state.insert(format!("centroids/{name}"), ParamKind::Buffer, self.centroids.detach().copy()?)
+        state.insert(format!("positions/{name}"), ParamKind::Buffer, vector(positions)?);
+        state.insert(format!("codes/{name}"), ParamKind::Buffer, vector(&codes)?);
+        state.insert(format!("centroids/{name}"), ParamKind::Buffer, self.centroids.detach().copy()?);
+        Ok(())
     }
 
     fn load(&mut self, name: &str, state: &Params) -> Result<()> {
-        let positions = state.get(&format!("positions/{name}"))?.to_vec1::<u32>()?;
-        let codes = state.get(&format!("codes/{name}"))?.to_vec1::<u32>()?;
-        let centroids = state.get(&format!("centroids/{name}"))?;
+        let positions = state.tensor(&format!("positions/{name}"))?.to_vec1::<u32>()?;
+        let codes = state.tensor(&format!("codes/{name}"))?.to_vec1::<u32>()?;
+        let centroids = state.tensor(&format!("centroids/{name}"))?;
         let shape = self.assignment.shape.clone();
         let n: usize = shape.iter().product();
         let fits = positions.len() == codes.len()
@@ -176,7 +177,7 @@ impl<S: ParamSource> ParamSource for CodebookSource<S> {
 
     fn state(&self) -> Result<Params> {
         let mut state = Params::new();
-        state.extend_prefixed("inner/", &self.inner.state()?)?;
+        state.extend_prefixed("inner/", &self.inner.state()?);
         for (name, weight) in &self.shared {
             weight.save(name, &mut state)?;
         }
