@@ -33,6 +33,8 @@ pub use stored::{Entries, StoredWeight, StreamRole};
 pub use symbols::Symbols;
 pub use values::{Half, Values};
 
+pub(crate) use order::checked_count;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::Result;
