@@ -9,7 +9,7 @@ mod phase;
 use std::path::Path;
 
 use nnc_core::candle::Device;
-use nnc_core::data::{Dataset, Normalization};
+use nnc_core::data::{Normalization, Splits};
 use nnc_core::metrics::ErrorCount;
 use nnc_core::network::Network;
 use nnc_core::params::{ParamSpecs, Params};
@@ -32,10 +32,8 @@ pub struct Job<'a> {
     pub network: &'a Network,
     /// Its parameters' shapes and first values.
     pub specs: &'a ParamSpecs,
-    /// What it is trained on.
-    pub training: &'a Dataset,
-    /// What every choice is made on.
-    pub validation: &'a Dataset,
+    /// What it is trained on, and what every choice is made on.
+    pub data: &'a Splits,
     /// From bytes to numbers.
     pub normalization: &'a Normalization,
     /// What is done.
@@ -202,7 +200,7 @@ impl<'a> Pipeline<'a> {
     /// Takes over the trained parameters and asks validation what it thinks.
     fn finish_step(&mut self, step: &str, trainee: &Trainee) -> Result<()> {
         self.params = trainee.source.snapshot()?;
-        let validation = evaluate(trainee, self.job.validation, self.job.normalization)?;
+        let validation = evaluate(trainee, self.job.data.validation(), self.job.normalization)?;
         let density = self.density();
         self.steps.push(StepReport { step: step.to_owned(), density, validation });
         Ok(())

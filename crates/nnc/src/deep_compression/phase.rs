@@ -44,7 +44,7 @@ pub(super) fn train(
     let seed = job.recipe.seed ^ u64::from_le_bytes(digest(&[step.as_bytes()])[..8].try_into().expect("8 of 32 bytes"));
     let augment = Augment { shift: phase.jitter, ..Augment::default() };
     let batches = BatchConfig { augment, ..BatchConfig::training(phase.batch_size, seed) };
-    let batches = Batches::new(job.training, job.normalization, batches)?;
+    let batches = Batches::new(job.data.train(), job.normalization, batches)?;
     let config = FitConfig {
         seed,
         n_epochs: phase.n_epochs,
@@ -60,7 +60,7 @@ pub(super) fn train(
     let run = Fit { batches: &batches, terms: &[(1.0, &loss)], config, checkpoint: checkpoint.as_ref() };
     let score = |trainee: &Trainee| {
         // Fewer errors are better; a whole count compares exactly.
-        evaluate(trainee, job.validation, job.normalization).map(|errors| -(errors.n_errors as f64))
+        evaluate(trainee, job.data.validation(), job.normalization).map(|errors| -(errors.n_errors as f64))
     };
     let n_steps = phase.n_epochs * batches.n_batches();
     fit(trainee, &run, &mut [&mut KeepBest::new(score), &mut progress.of_step(step)])?;
@@ -72,8 +72,8 @@ pub(super) fn train(
 fn key(job: &Job<'_>, step: &str) -> String {
     let recipe = serde_json::to_vec(job.recipe).expect("a recipe has no map with keys that are not text");
     let network = serde_json::to_vec(job.network).expect("a network has no map with keys that are not text");
-    let data = [job.training.fingerprint(), job.validation.fingerprint()].concat();
-    let parts = [recipe.as_slice(), &network, data.as_bytes(), step.as_bytes()];
+    let n_images = (job.data.train().len() as u64).to_le_bytes();
+    let parts = [recipe.as_slice(), &network, job.data.fingerprint().as_bytes(), &n_images, step.as_bytes()];
     digest(&parts)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -97,7 +97,7 @@ impl<'a> Progress<'a> {
     pub(super) fn new(job: &Job<'_>, watch: &'a mut dyn Watch) -> Result<Self> {
         let Recipe { training, retraining, sharing, .. } = job.recipe;
         let steps = |phase: &Phase| {
-            let per_epoch = job.training.len().checked_div(phase.batch_size);
+            let per_epoch = job.data.train().len().checked_div(phase.batch_size);
             let per_epoch = per_epoch.ok_or_else(|| Error::invalid("batch_size", "at least 1", 0));
             per_epoch.map(|per_epoch| phase.n_epochs * per_epoch)
         };
