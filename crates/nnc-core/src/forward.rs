@@ -4,15 +4,15 @@ use candle_core::{D, Tensor};
 
 use crate::model::Outputs;
 use crate::network::{Network, Node, Op};
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, LrnConfig, Pool2dConfig};
 use crate::source::{ParamSource, Step};
 use crate::tap::{Port, Taps};
 use crate::{Error, Result};
 
 /// The outputs of `network` named in `want`, for one input of shape `(B, …)`.
 ///
-/// Only nodes that a wanted output depends on are run. A relu whose only input is a linear or convolution node that nothing
-/// else reads or taps runs inside that node's operator.
+/// Only nodes that a wanted output depends on are run. A relu behind a linear or convolution node, and a max pooling behind a
+/// convolution, run inside that node's operator where nothing else reads or taps the values between.
 ///
 /// # Errors
 /// [`InvalidArgument`](Error::InvalidArgument) when the network has several inputs, [`NotFound`](Error::NotFound) for an
@@ -80,6 +80,14 @@ fn needed_values(network: &Network, wanted: &[usize]) -> Vec<bool> {
     needed
 }
 
+/// A run of nodes that one operator computes.
+struct Fused<'a> {
+    /// The node whose value the operator yields.
+    last: usize,
+    relu: Option<usize>,
+    pool: Option<&'a Pool2dConfig>,
+}
+
 struct Forward<'a> {
     network: &'a Network,
     source: &'a dyn ParamSource,
@@ -106,38 +114,48 @@ impl Forward<'_> {
             let tensor = values[input].clone().expect("nodes are in order and needed inputs are computed");
             read.push(self.taps.apply(&node.name, Port::Input(i), tensor, self.step)?);
         }
-        let relu = self.relu_behind(node_idx);
-        let activation = if relu.is_some() { Activation::Relu } else { Activation::None };
-        let output = self.apply(node, &read, activation)?;
-        if let Some(relu_idx) = relu {
-            let relu_value = self.network.value_of_node(relu_idx);
-            let name = &self.network.nodes()[relu_idx].name;
-            values[relu_value] = Some(self.taps.apply(name, Port::Output, output.clone(), self.step)?);
-            // Nothing reads the value before the relu; it only has to count as done.
-            values[value] = Some(output);
-        } else {
-            values[value] = Some(self.taps.apply(&node.name, Port::Output, output, self.step)?);
+        let fused = self.fuse(node_idx);
+        let output = self.apply(node, &read, &fused)?;
+        let last = &self.network.nodes()[fused.last];
+        let output = self.taps.apply(&last.name, Port::Output, output, self.step)?;
+        // Nothing reads the values inside the fused run; they only have to count as done.
+        for done in [Some(node_idx), fused.relu, Some(fused.last)].into_iter().flatten() {
+            values[self.network.value_of_node(done)] = Some(output.clone());
         }
         self.forget(node_idx, values);
         Ok(())
     }
 
-    /// The relu that can run inside this node's operator, if there is one.
-    fn relu_behind(&self, node_idx: usize) -> Option<usize> {
-        let node = &self.network.nodes()[node_idx];
-        if !matches!(node.op, Op::Linear { .. } | Op::Conv2d { .. }) {
-            return None;
+    /// What of the nodes behind this one can run inside its operator.
+    fn fuse(&self, node_idx: usize) -> Fused<'_> {
+        let op = |idx: usize| &self.network.nodes()[idx].op;
+        let mut fused = Fused { last: node_idx, relu: None, pool: None };
+        if matches!(op(node_idx), Op::Linear { .. } | Op::Conv2d { .. }) {
+            fused.relu = self.only_reader(node_idx).filter(|&reader| *op(reader) == Op::Relu);
+            fused.last = fused.relu.unwrap_or(node_idx);
         }
+        if matches!(op(node_idx), Op::Conv2d { .. }) {
+            if let Some(reader) = self.only_reader(fused.last) {
+                if let Op::MaxPool2d { config } = op(reader) {
+                    fused.pool = Some(config);
+                    fused.last = reader;
+                }
+            }
+        }
+        fused
+    }
+
+    /// The one node that reads this node's value, when nothing else looks at that value.
+    fn only_reader(&self, node_idx: usize) -> Option<usize> {
+        let node = &self.network.nodes()[node_idx];
         let value = self.network.value_of_node(node_idx);
         let mut readers = self.network.readers(value);
         let (Some(reader), None) = (readers.next(), readers.next()) else { return None };
-        let relu = &self.network.nodes()[reader];
-        let free = relu.op == Op::Relu
-            && self.needed[self.network.value_of_node(reader)]
+        let unseen = self.needed[self.network.value_of_node(reader)]
             && !self.wanted.contains(&value)
             && !self.taps.touches(&node.name, Port::Output)
-            && !self.taps.touches(&relu.name, Port::Input(0));
-        free.then_some(reader)
+            && !self.taps.touches(&self.network.nodes()[reader].name, Port::Input(0));
+        unseen.then_some(reader)
     }
 
     /// Drops the values whose last reader was this node: evaluation needs them no more (training keeps them in its graph).
@@ -158,19 +176,25 @@ impl Forward<'_> {
         has_bias.then(|| self.param(node, "bias")).transpose()
     }
 
-    fn apply(&self, node: &Node, read: &[Tensor], activation: Activation) -> Result<Tensor> {
+    fn apply(&self, node: &Node, read: &[Tensor], fused: &Fused<'_>) -> Result<Tensor> {
         let x = &read[0];
+        let activation = if fused.relu.is_some() { Activation::Relu } else { Activation::None };
         match &node.op {
             Op::Conv2d { config, bias } => {
                 let (weight, bias) = (self.param(node, "weight")?, self.bias(node, *bias)?);
-                ops::conv2d(x, &weight, bias.as_ref(), config, activation)
+                match fused.pool {
+                    Some(pool) => ops::conv2d_max_pool2d(x, &weight, bias.as_ref(), config, activation, pool),
+                    None => ops::conv2d(x, &weight, bias.as_ref(), config, activation),
+                }
             }
             Op::Linear { bias } => {
                 let (weight, bias) = (self.param(node, "weight")?, self.bias(node, *bias)?);
                 ops::linear(x, &weight, bias.as_ref(), activation)
             }
             Op::BatchNorm { eps, momentum } => self.batch_norm(node, x, *eps, *momentum),
-            Op::Lrn { size, alpha, beta, k } => ops::local_response_norm(x, *size, *alpha, *beta, *k),
+            &Op::Lrn { size, alpha, beta, k } => {
+                ops::local_response_norm(x, &LrnConfig { size, alpha, beta, k })
+            }
             Op::Relu => ops::relu(x),
             Op::Relu6 => ops::clip(x, 0.0, 6.0),
             Op::Clip { min, max } => ops::clip(x, *min, *max),
@@ -197,12 +221,13 @@ impl Forward<'_> {
         if !self.step.is_train() {
             return ops::batch_norm_eval(x, &weight, &bias, &mean, &var, eps);
         }
-        let normed = ops::batch_norm_train(x, &weight, &bias, eps)?;
-        for (suffix, running, batch) in [("running_mean", mean, normed.mean), ("running_var", var, normed.var)] {
+        let (output, moments) = ops::batch_norm_train(x, &weight, &bias, eps)?;
+        let unbiased = moments.unbiased_variance()?;
+        for (suffix, running, batch) in [("running_mean", mean, moments.mean), ("running_var", var, unbiased)] {
             let moved = ((running * f64::from(1.0 - momentum))? + (batch * f64::from(momentum))?)?;
             self.source.set_buffer(&node.param(suffix), &moved)?;
         }
-        Ok(normed.output)
+        Ok(output)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The loop itself.
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -170,7 +171,7 @@ impl Fit<'_> {
 }
 
 /// Scales all gradients by `limit / norm` where their global L2 norm exceeds `limit`.
-fn clip(gradients: &mut ops::Gradients, trainables: &[Trainable], limit: f64) -> Result<()> {
+fn clip(gradients: &mut GradStore, trainables: &[Trainable], limit: f64) -> Result<()> {
     let mut squares = 0.0;
     for trainable in trainables {
         if let Some(gradient) = gradients.get(&trainable.var) {
@@ -179,7 +180,11 @@ fn clip(gradients: &mut ops::Gradients, trainables: &[Trainable], limit: f64) ->
     }
     let norm = squares.sqrt();
     if norm > limit {
-        gradients.scale(limit / norm)?;
+        for trainable in trainables {
+            if let Some(gradient) = gradients.remove(&trainable.var) {
+                gradients.insert(&trainable.var, (gradient * (limit / norm))?);
+            }
+        }
     }
     Ok(())
 }
