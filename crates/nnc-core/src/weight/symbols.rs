@@ -1,5 +1,6 @@
 //! A stream of small integers, however it is stored.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -8,8 +9,8 @@ use crate::Result;
 /// A finite stream of unsigned symbols of at most 16 bits: codebook indices, gaps, quantized codes.
 ///
 /// Core packs them with a fixed width; `nnc-huffman` codes them. Whoever reads a stored weight asks for ranges and
-/// never knows which.
-pub trait Symbols: Debug + Send + Sync {
+/// never knows which; a writer that must know upcasts to [`Any`] (`let any: &dyn Any = symbols`).
+pub trait Symbols: Any + Debug + Send + Sync {
     /// How many symbols there are.
     fn len(&self) -> usize;
 
