@@ -65,7 +65,10 @@ impl Rng {
         let threshold = n.wrapping_neg() % n;
         loop {
             let product = u128::from(self.next_u64()) * u128::from(n);
-            #[allow(clippy::cast_possible_truncation, reason = "the low half is meant; the high half is < n, a usize")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "the low half is meant; the high half is < n, a usize"
+            )]
             let (low, high) = (product as u64, (product >> 64) as usize);
             if low >= threshold {
                 return high;
