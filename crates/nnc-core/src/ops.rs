@@ -36,7 +36,7 @@ mod scratch;
 mod sgd;
 mod softmax;
 
-pub use backward::backward;
+pub use backward::{backward, backward_from};
 pub use batch_norm::{BatchMoments, batch_norm_eval, batch_norm_train};
 pub use config::{Activation, Conv2dConfig, Pool2dConfig};
 pub use conv2d::{conv2d, conv2d_max_pool2d};

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result as CandleResult, Shape, Tensor, TensorId};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result as CandleResult, Shape, Tensor, TensorId};
 
 use crate::Result;
 
@@ -74,6 +74,36 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
         gradients.insert_id(id, gradient);
     }
     Ok(gradients)
+}
+
+/// The gradients of `Σ y · grad` with respect to every variable that `y` depends on: `grad` is taken as y's gradient.
+///
+/// # Errors
+/// [`ShapeMismatch`](crate::Error::ShapeMismatch) where `grad` has another shape than `y`, and as [`backward`].
+pub fn backward_from(y: &Tensor, grad: &Tensor) -> Result<GradStore> {
+    if y.dims() != grad.dims() {
+        return Err(crate::Error::shape("grad", y.dims(), grad.dims()));
+    }
+    backward(&y.apply_op1(Seed { grad: grad.detach() })?)
+}
+
+/// A scalar whose derivative with respect to its argument is `grad`; its value is of no use.
+struct Seed {
+    grad: Tensor,
+}
+
+impl CustomOp1 for Seed {
+    fn name(&self) -> &'static str {
+        "backward_from"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
+        Ok(Some(self.grad.clone()))
+    }
 }
 
 /// A place for the gradient of one argument of an operator.

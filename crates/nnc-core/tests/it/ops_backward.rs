@@ -127,6 +127,19 @@ fn every_operator_adds_to_a_gradient_that_is_there() {
 }
 
 #[test]
+fn a_given_output_gradient_is_that_of_a_weighted_sum() {
+    let (x, w) = (var(&[4, 6], 0), var(&[5, 6], 1));
+    let y = ops::linear(&x, &w, None, Activation::None).unwrap();
+    let grad = var(&[4, 5], 2);
+    let given = ops::backward_from(&y, &grad).unwrap();
+    let summed = ops::backward(&(&y * grad.detach()).unwrap().sum_all().unwrap()).unwrap();
+    for param in [&x, &w] {
+        assert_eq!(values(given.get(param).unwrap()), values(summed.get(param).unwrap()));
+    }
+    assert!(ops::backward_from(&y, &x).is_err());
+}
+
+#[test]
 fn what_is_not_tracked_gets_no_gradient() {
     let (x, w) = (var(&[4, 6], 0), var(&[5, 6], 1));
     let data = x.detach();
