@@ -1,7 +1,7 @@
 //! Whole training steps at the operators' own level: forward, loss, backward, SGD with momentum.
 //!
-//! The peer is `benches/peers/train_step.py` (PyTorch), same shapes and same work. Besides criterion's statistics,
-//! `--peer` of `benches/README.md` prints `name median_ms minimum_ms` lines as the peer does.
+//! The peer is `benches/peers/train_step.py` (PyTorch), same shapes and same work. That script runs this bench with
+//! `NNC_PEER_SECONDS` set, which prints `name median_ms minimum_ms` instead of criterion's statistics.
 
 use std::hint::black_box;
 
@@ -123,7 +123,7 @@ fn train_step(criterion: &mut Criterion) {
 
 criterion_group!(benches, train_step);
 
-/// With `NNC_PEER_SECONDS` set: what the peer prints, for as many seconds a workload; otherwise criterion.
+/// With `NNC_PEER_SECONDS` set: medians and minima of as many seconds a workload; otherwise criterion.
 fn main() {
     let Ok(seconds) = std::env::var("NNC_PEER_SECONDS") else {
         benches();

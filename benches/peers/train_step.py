@@ -1,13 +1,15 @@
 """Whole training steps in PyTorch: the baseline of `benches/benches/train_step.rs`.
 
-Same shapes, same work, in float32 on the CPU: forward, loss, backward, SGD with momentum 0.9. Prints one line a
-workload: `name median_ms minimum_ms`.
+Same shapes, same work, in float32 on the CPU: forward, loss, backward, SGD with momentum 0.9. Runs ours and
+PyTorch's by turns, so that a busy machine slows both, and prints medians, minima and their ratio.
 
-    python benches/peers/train_step.py [--threads 2] [--seconds 2] [--only NAME]
+    python benches/peers/train_step.py [--threads 2] [--rounds 3] [--seconds 2] [--only NAME] [--peer-only]
 """
 
 import argparse
+import os
 import statistics
+import subprocess
 import time
 
 import torch
@@ -65,6 +67,7 @@ WORKLOADS = {
 
 
 def measure(step, seconds):
+    """Times of single steps in milliseconds."""
     for _ in range(20):
         step()
     times, end = [], time.perf_counter() + seconds
@@ -72,20 +75,47 @@ def measure(step, seconds):
         start = time.perf_counter()
         step()
         times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times), min(times)
+    return times
+
+
+def ours(name, args):
+    """(median, minimum) of `cargo bench --bench train_step` in milliseconds."""
+    settings = {"NNC_PEER_SECONDS": str(args.seconds), "NNC_PEER_ONLY": name, "RAYON_NUM_THREADS": str(args.threads)}
+    command = ["cargo", "bench", "--quiet", "-p", "nnc-benches", "--bench", "train_step"]
+    output = subprocess.run(command, env=os.environ | settings, check=True, capture_output=True, text=True).stdout
+    return tuple(float(field) for field in output.split()[1:3])
+
+
+def compare(name, args):
+    step, peer, own = WORKLOADS[name](), [], []
+    for _ in range(args.rounds):
+        times = measure(step, args.seconds)
+        peer.append((statistics.median(times), min(times)))
+        if not args.peer_only:
+            own.append(ours(name, args))
+    summary = lambda rounds: (statistics.median(m for m, _ in rounds), min(m for _, m in rounds))
+    (median, minimum) = summary(peer)
+    line = f"{name:15} PyTorch {median:8.3f} ms (min {minimum:7.3f})"
+    if own:
+        (own_median, own_minimum) = summary(own)
+        line += f"   nnc {own_median:8.3f} ms (min {own_minimum:7.3f})"
+        line += f"   ratio {own_median / median:5.2f} (min {own_minimum / minimum:5.2f})"
+    print(line, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each workload, side and round")
     parser.add_argument("--only", choices=WORKLOADS)
+    parser.add_argument("--peer-only", action="store_true")
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
+    print(f"torch {torch.__version__}, {args.threads} threads, {args.rounds} rounds of {args.seconds} s")
     for name in [args.only] if args.only else WORKLOADS:
-        median, minimum = measure(WORKLOADS[name](), args.seconds)
-        print(f"{name} {median:.4f} {minimum:.4f}", flush=True)
+        compare(name, args)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ pub fn batch_norm_train(
     let moments = Arc::new(OnceLock::new());
     let op = BatchNorm { sizes, epsilon, moments: Arc::clone(&moments), batch: true };
     let y = op.apply(x, scale, shift)?;
-    let moments = moments.get().expect("the forward pass has run");
+    let Some(moments) = moments.get() else { unreachable!("the forward pass has run") };
     let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu);
     let (mean, variance) = (tensor(&moments.mean)?, tensor(&moments.variance)?);
     Ok((y, BatchMoments { mean, variance, count: sizes.count() }))
@@ -138,13 +138,9 @@ impl BatchNorm {
     /// For each channel `f(channel)`, in parallel where it pays.
     fn per_channel<T: Send + Default + Clone>(&self, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
         let mut out = vec![T::default(); self.sizes.channels];
-        for_each(
-            out.iter_mut().enumerate().collect(),
-            self.sizes.work(),
-            |(channel, out): (usize, &mut T)| {
-                *out = f(channel);
-            },
-        );
+        for_each(out.iter_mut().enumerate(), self.sizes.work(), |(channel, out): (usize, &mut T)| {
+            *out = f(channel);
+        });
         out
     }
 
@@ -174,8 +170,8 @@ impl BatchNorm {
         let moments = self.moments.get_or_init(|| self.batch_moments(x));
         let plane = self.sizes.plane.max(1);
         let mut y = vec![0.0; x.len()];
-        let tasks = y.chunks_mut(plane).zip(x.chunks(plane)).enumerate().collect();
-        for_each(tasks, self.sizes.work(), |(i, (y, x)): (usize, (&mut [f32], &[f32]))| {
+        let tasks = y.chunks_mut(plane).zip(x.chunks(plane)).enumerate();
+        for_each(tasks, self.sizes.work(), |(i, (y, x))| {
             let channel = i % self.sizes.channels;
             let (factor, mean) =
                 (scale[channel] * self.inverse_deviation(moments, channel), moments.mean[channel]);
@@ -283,19 +279,15 @@ impl BatchNorm {
         let plane = self.sizes.plane.max(1);
         #[allow(clippy::cast_precision_loss, reason = "an element count")]
         let share = if self.batch { 1.0 / self.sizes.count() as f32 } else { 0.0 };
-        let tasks = out.chunks_mut(plane).zip(x.chunks(plane).zip(grad.chunks(plane))).enumerate().collect();
-        for_each(
-            tasks,
-            self.sizes.work(),
-            |(i, (out, (x, grad))): (usize, (&mut [f32], (&[f32], &[f32])))| {
-                let channel = i % self.sizes.channels;
-                let (mean, inverse) = (moments.mean[channel], self.inverse_deviation(moments, channel));
-                let (constant, slope) = (sums[channel].0 * share, sums[channel].1 * share * inverse);
-                let factor = scale[channel] * inverse;
-                for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
-                    *out += factor * (grad - constant - (x - mean) * slope);
-                }
-            },
-        );
+        let tasks = out.chunks_mut(plane).zip(x.chunks(plane).zip(grad.chunks(plane))).enumerate();
+        for_each(tasks, self.sizes.work(), |(i, (out, (x, grad)))| {
+            let channel = i % self.sizes.channels;
+            let (mean, inverse) = (moments.mean[channel], self.inverse_deviation(moments, channel));
+            let (constant, slope) = (sums[channel].0 * share, sums[channel].1 * share * inverse);
+            let factor = scale[channel] * inverse;
+            for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
+                *out += factor * (grad - constant - (x - mean) * slope);
+            }
+        });
     }
 }

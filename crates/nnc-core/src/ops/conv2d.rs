@@ -138,15 +138,10 @@ impl Conv2d {
         let tasks = out
             .chunks_mut((unit * self.result_len()).max(1))
             .zip(choice_chunks.chain(std::iter::repeat_with(|| None)))
-            .zip(x.chunks((unit * image_len).max(1)))
-            .collect();
-        for_each(
-            tasks,
-            geometry.work(),
-            |((out, choices), x): ((&mut [f32], Option<&mut [u16]>), &[f32])| {
-                self.forward_unit(x, w, b, out, choices.unwrap_or_default());
-            },
-        );
+            .zip(x.chunks((unit * image_len).max(1)));
+        for_each(tasks, geometry.work(), |((out, choices), x)| {
+            self.forward_unit(x, w, b, out, choices.unwrap_or_default());
+        });
         let _ = self.choices.set(choices);
         let (height, width) = self.pool.map_or(geometry.output, |pool| pool.output);
         (CpuStorage::F32(out), Shape::from((geometry.batch, geometry.out_channels, height, width)))
@@ -243,7 +238,7 @@ impl Conv2d {
             let (image_len, result_len) = (geometry.in_channels * geometry.in_plane(), self.result_len());
             let choices = self.choices.get().expect("the forward pass comes first");
             let shared = Shared { x: &x, w: &w, y: &y, grad: &grad, choices, image_len, result_len };
-            for_each(tasks.iter_mut().collect(), 3 * geometry.work(), |task: &mut Task<'_>| {
+            for_each(tasks.iter_mut(), 3 * geometry.work(), |task| {
                 self.backward_task(task, &shared);
             });
             self.reduce(&tasks, slot_w.as_mut(), slot_b.as_mut());

@@ -56,9 +56,8 @@ impl Linear {
         // The transposed product (O × B) reads the weight as it lies; its other order would transpose all of it first.
         let mut columns = Scratch::new(outputs * batch);
         let chunk = chunk_size(outputs, TASK_ROWS);
-        let tasks =
-            columns.chunks_mut((chunk * batch).max(1)).zip(w.chunks((chunk * inputs).max(1))).collect();
-        for_each(tasks, self.work(), |(out, w): (&mut [f32], &[f32])| {
+        let tasks = columns.chunks_mut((chunk * batch).max(1)).zip(w.chunks((chunk * inputs).max(1)));
+        for_each(tasks, self.work(), |(out, w)| {
             let rows = out.len() / batch;
             matmul(
                 MatMut::new(out, rows, batch),
@@ -111,8 +110,8 @@ impl Linear {
         let grad_w = deliver(w, |out, accumulate| {
             let x = Floats::of(x)?;
             let chunk = chunk_size(outputs, TASK_ROWS);
-            let tasks = out.chunks_mut((chunk * inputs).max(1)).enumerate().collect();
-            for_each(tasks, self.work(), |(i, out): (usize, &mut [f32])| {
+            let tasks = out.chunks_mut((chunk * inputs).max(1)).enumerate();
+            for_each(tasks, self.work(), |(i, out)| {
                 let rows = out.len() / inputs;
                 let grad = Mat::strided(&grad[i * chunk..], batch, rows, outputs).t();
                 matmul(MatMut::new(out, rows, inputs), grad, Mat::new(&x, batch, inputs), accumulate);
@@ -122,9 +121,8 @@ impl Linear {
         let grad_x = deliver(x, |out, accumulate| {
             let w = Floats::of(w)?;
             let chunk = chunk_size(batch, batch.div_ceil(4).max(16));
-            let tasks =
-                out.chunks_mut((chunk * inputs).max(1)).zip(grad.chunks((chunk * outputs).max(1))).collect();
-            for_each(tasks, self.work(), |(out, grad): (&mut [f32], &[f32])| {
+            let tasks = out.chunks_mut((chunk * inputs).max(1)).zip(grad.chunks((chunk * outputs).max(1)));
+            for_each(tasks, self.work(), |(out, grad)| {
                 let rows = out.len() / inputs;
                 matmul(
                     MatMut::new(out, rows, inputs),

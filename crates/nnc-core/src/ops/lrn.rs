@@ -128,8 +128,8 @@ impl CustomOp1 for Lrn {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
         let x = floats(x, layout)?;
         let mut y = vec![0.0; x.len()];
-        let tasks = y.chunks_mut(self.image_len()).zip(x.chunks(self.image_len())).collect();
-        for_each(tasks, self.work(x.len()), |(y, x): (&mut [f32], &[f32])| {
+        let tasks = y.chunks_mut(self.image_len()).zip(x.chunks(self.image_len()));
+        for_each(tasks, self.work(x.len()), |(y, x)| {
             self.denominators(x, y);
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.config.beta));
         });
@@ -141,8 +141,8 @@ impl CustomOp1 for Lrn {
         let (values, grad) = (Floats::of(x)?, Floats::of(&grad)?);
         deliver(x, |out, _| {
             let images = values.chunks(self.image_len()).zip(grad.chunks(self.image_len()));
-            let tasks = out.chunks_mut(self.image_len()).zip(images).collect();
-            for_each(tasks, self.work(values.len()), |(out, (x, grad)): (&mut [f32], (&[f32], &[f32]))| {
+            let tasks = out.chunks_mut(self.image_len()).zip(images);
+            for_each(tasks, self.work(values.len()), |(out, (x, grad))| {
                 self.image_gradient(x, grad, out);
             });
             Ok(())

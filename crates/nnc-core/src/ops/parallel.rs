@@ -7,7 +7,7 @@ const MIN_PARALLEL_WORK: usize = 1 << 20;
 pub(crate) const MAX_PARTIALS: usize = 8;
 
 /// Runs `run` on each of `pieces`, in the caller's rayon pool where `work` (multiply-adds in all) makes it worth it.
-pub(crate) fn for_each<T: Send>(mut pieces: Vec<T>, work: usize, run: impl Fn(T) + Sync) {
+pub(crate) fn for_each<T: Send>(pieces: impl Iterator<Item = T>, work: usize, run: impl Fn(T) + Sync) {
     fn halves<T: Send>(mut pieces: Vec<T>, run: &(impl Fn(T) + Sync)) {
         if pieces.len() > 1 {
             let second = pieces.split_off(pieces.len() / 2);
@@ -17,9 +17,9 @@ pub(crate) fn for_each<T: Send>(mut pieces: Vec<T>, work: usize, run: impl Fn(T)
         }
     }
     if work < MIN_PARALLEL_WORK || rayon::current_num_threads() == 1 {
-        pieces.drain(..).for_each(run);
+        pieces.for_each(run);
     } else {
-        halves(pieces, &run);
+        halves(pieces.collect(), &run);
     }
 }
 
@@ -44,9 +44,9 @@ mod tests {
 
     #[test]
     fn every_piece_is_run_once() {
-        let mut done = vec![0_u8; 37];
-        for_each(done.iter_mut().collect(), usize::MAX, |piece| *piece += 1);
-        for_each(done.iter_mut().collect(), 0, |piece| *piece += 1);
+        let mut done = [0_u8; 37];
+        for_each(done.iter_mut(), usize::MAX, |piece| *piece += 1);
+        for_each(done.iter_mut(), 0, |piece| *piece += 1);
         assert!(done.iter().all(|&count| count == 2));
     }
 }

@@ -129,8 +129,8 @@ impl<F: Pointwise> CustomOp1 for Map<F> {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
         let x = floats(x, layout)?;
         let mut out = vec![0.0; x.len()];
-        let tasks = out.chunks_mut(TASK).zip(x.chunks(TASK)).collect();
-        for_each(tasks, WORK * x.len(), |(out, x): (&mut [f32], &[f32])| {
+        let tasks = out.chunks_mut(TASK).zip(x.chunks(TASK));
+        for_each(tasks, WORK * x.len(), |(out, x)| {
             out.iter_mut().zip(x).for_each(|(out, x)| *out = self.0.value(*x));
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
@@ -141,16 +141,12 @@ impl<F: Pointwise> CustomOp1 for Map<F> {
         let (values, y, grad) = (Floats::of(x)?, Floats::of(y)?, Floats::of(&grad)?);
         deliver(x, |out, _| {
             let inputs = values.chunks(TASK).zip(y.chunks(TASK)).zip(grad.chunks(TASK));
-            let tasks = out.chunks_mut(TASK).zip(inputs).collect();
-            for_each(
-                tasks,
-                WORK * y.len(),
-                |(out, ((x, y), grad)): (&mut [f32], ((&[f32], &[f32]), &[f32]))| {
-                    for (((out, x), y), grad) in out.iter_mut().zip(x).zip(y).zip(grad) {
-                        *out += self.0.slope(*x, *y) * grad;
-                    }
-                },
-            );
+            let tasks = out.chunks_mut(TASK).zip(inputs);
+            for_each(tasks, WORK * y.len(), |(out, ((x, y), grad))| {
+                for (((out, x), y), grad) in out.iter_mut().zip(x).zip(y).zip(grad) {
+                    *out += self.0.slope(*x, *y) * grad;
+                }
+            });
             Ok(())
         })
     }

@@ -208,18 +208,13 @@ impl CustomOp1 for MaxPool {
         let tasks = out
             .chunks_mut(out_plane * TASK_PLANES)
             .zip(choices.chunks_mut(out_plane * TASK_PLANES))
-            .zip(x.chunks(in_plane * TASK_PLANES))
-            .collect();
-        for_each(
-            tasks,
-            windows.work(self.planes),
-            |((out, choices), x): ((&mut [f32], &mut [u16]), &[f32])| {
-                let places = out.chunks_mut(out_plane).zip(choices.chunks_mut(out_plane));
-                for (x, (out, choices)) in x.chunks(in_plane).zip(places) {
-                    windows.max_plane(x, out, choices);
-                }
-            },
-        );
+            .zip(x.chunks(in_plane * TASK_PLANES));
+        for_each(tasks, windows.work(self.planes), |((out, choices), x)| {
+            let places = out.chunks_mut(out_plane).zip(choices.chunks_mut(out_plane));
+            for (x, (out, choices)) in x.chunks(in_plane).zip(places) {
+                windows.max_plane(x, out, choices);
+            }
+        });
         // A second forward of the same operator (there is none) would choose the same.
         let _ = self.choices.set(choices);
         let [batch, channels] = self.dims;
@@ -233,17 +228,13 @@ impl CustomOp1 for MaxPool {
         let (in_plane, out_plane) = (windows.in_plane().max(1), windows.out_plane().max(1));
         deliver(x, |out, _| {
             let gradients = grad.chunks(out_plane * TASK_PLANES).zip(choices.chunks(out_plane * TASK_PLANES));
-            let tasks = out.chunks_mut(in_plane * TASK_PLANES).zip(gradients).collect();
-            for_each(
-                tasks,
-                windows.work(self.planes),
-                |(out, (grad, choices)): (&mut [f32], (&[f32], &[u16]))| {
-                    let gradients = grad.chunks(out_plane).zip(choices.chunks(out_plane));
-                    for (out, (grad, choices)) in out.chunks_mut(in_plane).zip(gradients) {
-                        windows.unpool_plane(grad.iter().copied(), choices, out);
-                    }
-                },
-            );
+            let tasks = out.chunks_mut(in_plane * TASK_PLANES).zip(gradients);
+            for_each(tasks, windows.work(self.planes), |(out, (grad, choices))| {
+                let gradients = grad.chunks(out_plane).zip(choices.chunks(out_plane));
+                for (out, (grad, choices)) in out.chunks_mut(in_plane).zip(gradients) {
+                    windows.unpool_plane(grad.iter().copied(), choices, out);
+                }
+            });
             Ok(())
         })
     }
@@ -279,8 +270,8 @@ impl CustomOp1 for AvgPool {
         let (x, windows) = (floats(x, layout)?, &self.windows);
         let (in_plane, out_plane) = (windows.in_plane().max(1), windows.out_plane().max(1));
         let mut out = vec![0.0; self.planes * out_plane];
-        let tasks = out.chunks_mut(out_plane * TASK_PLANES).zip(x.chunks(in_plane * TASK_PLANES)).collect();
-        for_each(tasks, windows.work(self.planes), |(out, x): (&mut [f32], &[f32])| {
+        let tasks = out.chunks_mut(out_plane * TASK_PLANES).zip(x.chunks(in_plane * TASK_PLANES));
+        for_each(tasks, windows.work(self.planes), |(out, x)| {
             for (out, plane) in out.chunks_mut(out_plane).zip(x.chunks(in_plane)) {
                 self.each(|idx, window, scale| {
                     let lines =
@@ -298,9 +289,8 @@ impl CustomOp1 for AvgPool {
         let (grad, windows) = (Floats::of(&grad)?, &self.windows);
         let (in_plane, out_plane) = (windows.in_plane().max(1), windows.out_plane().max(1));
         deliver(x, |out, _| {
-            let tasks =
-                out.chunks_mut(in_plane * TASK_PLANES).zip(grad.chunks(out_plane * TASK_PLANES)).collect();
-            for_each(tasks, windows.work(self.planes), |(out, grad): (&mut [f32], &[f32])| {
+            let tasks = out.chunks_mut(in_plane * TASK_PLANES).zip(grad.chunks(out_plane * TASK_PLANES));
+            for_each(tasks, windows.work(self.planes), |(out, grad)| {
                 for (plane, grad) in out.chunks_mut(in_plane).zip(grad.chunks(out_plane)) {
                     self.each(|idx, window, scale| {
                         for row in window.rows.clone() {

@@ -35,8 +35,8 @@ pub fn sgd_momentum_update(param: &mut [f32], velocity: &mut [f32], grad: &[f32]
         (velocity.len(), grad.len()),
         "parameter, velocity and gradient differ"
     );
-    let parts = param.chunks_mut(TASK).zip(velocity.chunks_mut(TASK)).zip(grad.chunks(TASK)).collect();
-    for_each(parts, WORK * grad.len(), |((param, velocity), grad): ((&mut [f32], &mut [f32]), &[f32])| {
+    let parts = param.chunks_mut(TASK).zip(velocity.chunks_mut(TASK)).zip(grad.chunks(TASK));
+    for_each(parts, WORK * grad.len(), |((param, velocity), grad)| {
         let SgdMomentum { learning_rate, momentum, weight_decay, nesterov } = *step;
         for ((p, v), g) in param.iter_mut().zip(velocity).zip(grad) {
             let decayed = g + weight_decay * *p;

@@ -11,13 +11,14 @@ pub(crate) const BOUND: f64 = 2e-5;
 /// How far the twin's gradient may be from a central difference, relative to 1 + its value.
 const DIFFERENCE_BOUND: f64 = 1e-6;
 
+type Kernel = Box<dyn Fn(&[Tensor]) -> Result<Tensor>>;
 type Twin = Box<dyn Fn(&[Vec<f64>]) -> Vec<f64>>;
 type TwinBackward = Box<dyn Fn(&[Vec<f64>], &[f64]) -> Vec<Vec<f64>>>;
 
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) inputs: Vec<Input>,
-    pub(crate) kernel: Box<dyn Fn(&[Tensor]) -> Result<Tensor>>,
+    pub(crate) kernel: Kernel,
     pub(crate) twin: Twin,
     pub(crate) twin_backward: TwinBackward,
     /// Whether the inputs stay clear of kinks and ties, where a central difference is no derivative.

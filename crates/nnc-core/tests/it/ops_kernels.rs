@@ -32,7 +32,7 @@ fn linear_case(batch: usize, inputs: usize, outputs: usize, bias: bool, seed: u6
     if bias {
         all.push(Input::lattice(&[outputs], OFF_KINK, rng));
     }
-    let activation = if bias && seed % 2 == 0 { Activation::Relu } else { Activation::None };
+    let activation = if bias && seed.is_multiple_of(2) { Activation::Relu } else { Activation::None };
     Case {
         name: format!("linear {batch}×{inputs}→{outputs} {activation:?}"),
         inputs: all,
@@ -71,7 +71,7 @@ impl Conv {
     }
 
     fn activation(&self) -> Activation {
-        if self.bias && self.seed % 2 == 0 { Activation::Relu } else { Activation::None }
+        if self.bias && self.seed.is_multiple_of(2) { Activation::Relu } else { Activation::None }
     }
 
     fn case(self) -> Case {
