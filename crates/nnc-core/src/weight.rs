@@ -4,11 +4,8 @@
 //! [`StoredWeight`] pairs them; whoever writes, counts or runs a weight matches on that pair. Integer streams behind
 //! either ([`Symbols`]) may be packed ([`PackedSymbols`]) or entropy-coded, and no reader needs to know which.
 //!
-//! | | `F32` | `Half` | `Affine` | `Codebook` |
-//! |---|---|---|---|---|
-//! | `All` | dense | half precision | quantized | shared |
-//! | `Mask` | pruned | | | |
-//! | `Gaps` | pruned, as EIE | | | Deep Compression |
+//! Any pair is allowed; some have names: `All × F32` is a dense weight, `Mask × F32` a pruned one, `All × Affine` a quantized
+//! one, `Gaps × Codebook` that of Deep Compression.
 
 mod affine;
 mod codebook;
@@ -32,6 +29,8 @@ pub use rearrange::Form;
 pub use stored::{Entries, StoredWeight, StreamRole};
 pub use symbols::Symbols;
 pub use values::{Half, Values};
+
+pub(crate) use order::checked_count;
 
 use candle_core::{DType, Device, Tensor};
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::rng::Rng;
+use crate::weight::checked_count;
 use crate::{Error, Result};
 
 /// What a parameter is for, which decides how methods treat it.
@@ -28,6 +29,21 @@ impl ParamKind {
             Self::Weight => "weight",
             Self::Bias => "bias",
             Self::Buffer => "buffer",
+        }
+    }
+
+    /// The likely kind of a parameter that nobody declared, from its name and shape.
+    ///
+    /// Running statistics and counters by their usual names are buffers, other tensors of rank 2 and more are weights,
+    /// the rest are biases.
+    pub fn guess(name: &str, shape: &[usize]) -> Self {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if ["running_mean", "running_var", "num_batches_tracked"].contains(&last) {
+            Self::Buffer
+        } else if shape.len() >= 2 {
+            Self::Weight
+        } else {
+            Self::Bias
         }
     }
 
@@ -181,10 +197,7 @@ impl ParamSpecs {
                 format!("`{}`", spec.name),
             ));
         }
-        if spec.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim)).is_none() {
-            let what = format!("shape of {}", spec.name);
-            return Err(Error::invalid(what, "a product that fits usize", format!("{:?}", spec.shape)));
-        }
+        checked_count(&spec.name, &spec.shape)?;
         spec.init.check(&spec.name)?;
         self.index.insert(spec.name.clone(), self.specs.len());
         self.specs.push(spec);
@@ -263,6 +276,7 @@ mod tests {
         let mut specs = ParamSpecs::new();
         assert!(specs.push(spec("", &[1], Init::Zeros)).is_err());
         assert!(specs.push(spec("w", &[usize::MAX, 2], Init::Zeros)).is_err());
+        assert!(specs.push(spec("w", &[0, 1 << 40, 1 << 40], Init::Zeros)).is_err());
         assert!(specs.push(spec("w", &[1], Init::KaimingUniform { fan_in: 0 })).is_err());
         assert!(specs.push(spec("w", &[1], Init::XavierUniform { fan_in: 1, fan_out: 0 })).is_err());
         assert!(specs.push(spec("w", &[1], Init::Uniform(f32::NAN))).is_err());

@@ -67,7 +67,6 @@ impl Gaps {
     pub fn encode(bits: u32, positions: impl IntoIterator<Item = usize>) -> Result<GapCode> {
         check_bits(bits)?;
         let largest = u16::MAX >> (MAX_WIDTH - bits);
-        let reach = usize::from(largest) + 1;
         let (mut skips, mut fillers) = (Vec::new(), Vec::new());
         let mut next = 0;
         for position in positions {
@@ -75,12 +74,12 @@ impl Gaps {
                 let expected = format!("strictly increasing, at least {next} here");
                 return Err(Error::invalid("positions", expected, position));
             };
-            while n_zeros >= reach {
+            while n_zeros > usize::from(largest) {
                 fillers.push(skips.len());
                 skips.push(largest);
-                n_zeros -= reach;
+                n_zeros -= usize::from(largest) + 1;
             }
-            skips.push(u16::try_from(n_zeros).expect("less than the reach of a 16-bit gap"));
+            skips.push(narrow(n_zeros));
             next = position + 1;
         }
         let gaps = Self::new(bits, Arc::new(PackedSymbols::from_symbols(bits, &skips)?))?;
@@ -179,6 +178,10 @@ impl Iterator for GapIndices<'_> {
         self.next = index.saturating_add(1);
         Some(Ok(index))
     }
+}
+
+fn narrow(n_zeros: usize) -> u16 {
+    u16::try_from(n_zeros).expect("fillers took what exceeds the largest gap")
 }
 
 fn check_bits(bits: u32) -> Result<()> {

@@ -39,6 +39,11 @@ impl PackedSymbols {
             let what = format!("symbol {i}");
             return Err(Error::invalid(what, format!("less than 2^{width}"), symbols[i]));
         }
+        Ok(Self::pack(width, symbols))
+    }
+
+    /// Packs symbols that were checked to be `< 2^width`.
+    fn pack(width: u32, symbols: &[u16]) -> Self {
         let mut bytes = Vec::with_capacity((symbols.len() * width as usize).div_ceil(8));
         let (mut pending, mut n_pending) = (0_u32, 0);
         for &symbol in symbols {
@@ -53,7 +58,7 @@ impl PackedSymbols {
         if n_pending > 0 {
             bytes.push(low_byte(pending));
         }
-        Ok(Self { width, len: symbols.len(), bytes })
+        Self { width, len: symbols.len(), bytes }
     }
 
     /// Packs `symbols` with the smallest width that holds them all, at least 1.
@@ -67,7 +72,7 @@ impl PackedSymbols {
     pub fn narrowest(symbols: &[u16]) -> Self {
         let widest = symbols.iter().fold(0, |all, &symbol| all | symbol);
         let width = (u16::BITS - widest.leading_zeros()).max(1);
-        Self::from_symbols(width, symbols).expect("the width was chosen to hold every symbol")
+        Self::pack(width, symbols)
     }
 
     /// Takes over the bytes of `len` packed symbols.

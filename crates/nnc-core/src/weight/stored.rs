@@ -47,9 +47,9 @@ pub enum StreamRole {
 impl StoredWeight {
     /// Puts a weight together and checks that its parts agree.
     ///
-    /// Unused bits of a mask's last byte are cleared. Nothing is sized by `shape`; only
-    /// [`to_dense`](WeightTensor::to_dense) is, so whoever reads bytes from outside compares the shape with what the
-    /// network wants before that.
+    /// Unused bits of a mask's last byte are cleared. Nothing here is sized by `shape`, but
+    /// [`to_dense`](WeightTensor::to_dense) and [`rearrange`](Self::rearrange) are, so whoever reads bytes from outside
+    /// compares the shape with what the network wants before calling those.
     ///
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) when the shape cannot be addressed, the numbers of slots and values
