@@ -1,0 +1,5 @@
+//! The archive and the command from outside.
+
+mod allocator;
+mod archive;
+mod samples;
