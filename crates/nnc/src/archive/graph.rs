@@ -99,7 +99,8 @@ impl Values {
     /// A copy of the name of value `number`.
     fn get(&mut self, cursor: &Cursor<'_>, number: Option<usize>) -> Result<String> {
         let name = number.and_then(|number| self.names.get(number));
-        let name = name.ok_or_else(|| cursor.corrupt("a reference to a value that does not stand before it"))?;
+        let name =
+            name.ok_or_else(|| cursor.corrupt("a reference to a value that does not stand before it"))?;
         // A vector's share counts as well, for names of no byte.
         let cost = name.len() + size_of::<String>();
         self.budget = self

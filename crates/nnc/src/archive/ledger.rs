@@ -1,8 +1,8 @@
 //! What each byte of an archive is for.
 
+use nnc_core::Result;
 use nnc_core::params::ParamKind;
 use nnc_core::weight::{Half, Positions, StoredWeight, Symbols, Values, WeightTensor as _};
-use nnc_core::Result;
 use serde::Serialize;
 
 use super::reader::{CHECKSUM_BYTES, Entry};
@@ -192,7 +192,12 @@ impl Ledger {
         for (part, n_bytes) in marks {
             self.push(Some(&entry.name), part, n_bytes, entropy(part));
         }
-        self.weights.push(weight_row(&entry.name, entry.kind, &weight, entry.n_directory + entry.record.len())?);
+        self.weights.push(weight_row(
+            &entry.name,
+            entry.kind,
+            &weight,
+            entry.n_directory + entry.record.len(),
+        )?);
         Ok(())
     }
 }

@@ -77,7 +77,8 @@ fn encode_as_is(weight: &StoredWeight) -> Result<Vec<u8>> {
 
 /// The first byte of the record.
 fn form_of(weight: &StoredWeight) -> Result<u8> {
-    let unknown = |what| Err(Error::invalid(what, "a form that archives of this version can hold", "another"));
+    let unknown =
+        |what| Err(Error::invalid(what, "a form that archives of this version can hold", "another"));
     let positions = match weight.positions() {
         Positions::All => 0,
         Positions::Mask(_) => form::MASK,

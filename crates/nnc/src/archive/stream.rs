@@ -56,7 +56,8 @@ impl StreamCoding {
         packed.map_streams(|role, stream| {
             let symbols = stream.to_vec()?;
             let coded: Arc<dyn Symbols> = Arc::new(CodedSymbols::encode(&symbols, block_len));
-            let with = packed.map_streams(|other, kept| Ok(if other == role { &coded } else { kept }.clone()))?;
+            let with =
+                packed.map_streams(|other, kept| Ok(if other == role { &coded } else { kept }.clone()))?;
             let is_smaller = record::encode(&with)?.len() < record::encode(&packed)?.len();
             Ok(if is_smaller { coded } else { stream.clone() })
         })
@@ -128,6 +129,7 @@ pub(super) fn take_coded(
 ) -> Result<Arc<dyn Symbols>> {
     let before = cursor.left();
     let block_len = cursor.varint()?;
+    cursor.mark(Part::Form);
     let n_bytes = n_bytes.checked_sub(before - cursor.left());
     let n_bytes = n_bytes.ok_or_else(|| cursor.corrupt("a coded stream without its code"))?;
     let bytes = cursor.take(n_bytes)?;

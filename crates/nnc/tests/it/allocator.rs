@@ -1,6 +1,9 @@
 //! An allocator that counts, per thread, so that tests beside each other do not disturb the count.
 
-#![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts and forwards")]
+#![allow(
+    unsafe_code,
+    reason = "a global allocator cannot be written without; this one only counts and forwards"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -76,12 +76,16 @@ pub(crate) fn every_form() -> Archive {
         let values = Values::Affine(Affine::new(grid, codes).unwrap());
         StoredWeight::new(vec![4, 6], Positions::All, values, Order::RowMajor).unwrap()
     };
-    let half = |half| StoredWeight::new(vec![6], Positions::All, Values::Half(half), Order::RowMajor).unwrap();
+    let half =
+        |half| StoredWeight::new(vec![6], Positions::All, Values::Half(half), Order::RowMajor).unwrap();
     let sixths = || (0_u8..6).map(|i| f32::from(i) / 6.0);
     let weights = [
         ("conv.weight", dense(&[3, 1, 3, 3], formula(27)).rearrange(Form::Mask, Order::RowMajor).unwrap()),
         ("conv.bias", dense(&[3], vec![0.5, -0.25, f32::MIN_POSITIVE])),
-        ("ip.weight", coded(&shared(&[5, 108]).rearrange(Form::Gaps { bits: 3 }, Order::ColumnMajor).unwrap(), 0)),
+        (
+            "ip.weight",
+            coded(&shared(&[5, 108]).rearrange(Form::Gaps { bits: 3 }, Order::ColumnMajor).unwrap(), 0),
+        ),
         ("ip.bias", dense(&[5], vec![0.0, -0.0, 1.0, f32::NAN, f32::NEG_INFINITY])),
         ("gaps", dense(&[9, 7], formula(63)).rearrange(Form::Gaps { bits: 2 }, Order::RowMajor).unwrap()),
         ("f16", half(Half::F16(sixths().map(half::f16::from_f32).collect()))),
@@ -90,7 +94,10 @@ pub(crate) fn every_form() -> Archive {
         ("axis", coded(&affine(Granularity::PerAxis { axis: 1 }, 6, vec![1, 2, 3, 4, 5, 6]), 5)),
         ("group", affine(Granularity::PerGroup { size: 4 }, 8, vec![7])),
         ("shared", shared(&[2, 3, 4])),
-        ("nothing", dense(&[3, 4], vec![0.0; 12]).rearrange(Form::Gaps { bits: 5 }, Order::RowMajor).unwrap()),
+        (
+            "nothing",
+            dense(&[3, 4], vec![0.0; 12]).rearrange(Form::Gaps { bits: 5 }, Order::RowMajor).unwrap(),
+        ),
         ("scalar", dense(&[], vec![2.5])),
         ("empty", dense(&[0, 7], vec![])),
     ];
@@ -128,6 +135,7 @@ pub(crate) fn facts(weight: &StoredWeight) -> Facts {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     let positions = match weight.positions() {
         Positions::Gaps(gaps) => format!("gaps {} {}", gaps.bits(), stream(&**gaps.skips())),
+        Positions::Mask(mask) => format!("mask {} {:?}", mask.len(), mask.as_raw_slice()),
         other => format!("{other:?}"),
     };
     let values = match weight.values() {
@@ -163,21 +171,28 @@ fn granularities(rank: usize) -> BoxedStrategy<Granularity> {
 /// Values of `n` slots of a weight of `shape`, of every kind.
 fn values(shape: Vec<usize>) -> impl Strategy<Value = Values> {
     let n: usize = shape.iter().product();
-    let sparse = || prop_oneof![3 => Just(0.0_f32), 1 => any::<u32>().prop_map(f32::from_bits), 1 => -1.0_f32..1.0];
+    let sparse =
+        || prop_oneof![3 => Just(0.0_f32), 1 => any::<u32>().prop_map(f32::from_bits), 1 => -1.0_f32..1.0];
     let floats = move || prop::collection::vec(sparse(), n);
-    let affine = (2_u32..=16, granularities(shape.len()), any::<u64>()).prop_map(move |(bits, granularity, seed)| {
-        let n_scales = granularity.n_scales(&shape).unwrap();
-        let draw = |i: usize| u16::try_from(seed.rotate_left(7).wrapping_mul(2 * i as u64 + 1) % (1 << bits)).unwrap();
-        let scales = (0..n_scales).map(|i| 0.5 + (i % 13) as f32).collect();
-        let zero_points = (0..if seed % 2 == 0 { 1 } else { n_scales }).map(draw).collect();
-        let grid = AffineGrid::new(bits, granularity, scales, zero_points).unwrap();
-        let codes: Vec<u16> = (0..n).map(|i| draw(i % 17)).collect();
-        Values::Affine(Affine::new(grid, Arc::new(PackedSymbols::from_symbols(bits, &codes).unwrap())).unwrap())
-    });
+    let affine =
+        (2_u32..=16, granularities(shape.len()), any::<u64>()).prop_map(move |(bits, granularity, seed)| {
+            let n_scales = granularity.n_scales(&shape).unwrap();
+            let draw = |i: usize| {
+                u16::try_from(seed.rotate_left(7).wrapping_mul(2 * i as u64 + 1) % (1 << bits)).unwrap()
+            };
+            let scales = (0..n_scales).map(|i| 0.5 + (i % 13) as f32).collect();
+            let zero_points = (0..if seed % 2 == 0 { 1 } else { n_scales }).map(draw).collect();
+            let grid = AffineGrid::new(bits, granularity, scales, zero_points).unwrap();
+            let codes: Vec<u16> = (0..n).map(|i| draw(i % 17)).collect();
+            Values::Affine(
+                Affine::new(grid, Arc::new(PackedSymbols::from_symbols(bits, &codes).unwrap())).unwrap(),
+            )
+        });
     let codebook = (1_usize..40, 0_u32..4, any::<u64>()).prop_map(move |(len, spare, seed)| {
         let mut table: Vec<f32> = (0..len).map(|i| (i as f32 - 3.5) * 0.25).collect();
         table[0] = 0.0;
-        let indices: Vec<u16> = (0..n).map(|i| u16::try_from((seed >> (i % 50)) as usize % len).unwrap()).collect();
+        let indices: Vec<u16> =
+            (0..n).map(|i| u16::try_from((seed >> (i % 50)) as usize % len).unwrap()).collect();
         let width = PackedSymbols::narrowest(&indices).width() + spare;
         let indices = PackedSymbols::from_symbols(width, &indices).unwrap();
         Values::Codebook(Codebook::new(table, Arc::new(indices)).unwrap())
@@ -194,10 +209,12 @@ fn values(shape: Vec<usize>) -> impl Strategy<Value = Values> {
 /// Stored weights of every form, with packed and with coded streams.
 pub(crate) fn stored_weights() -> impl Strategy<Value = StoredWeight> {
     let all = shapes().prop_flat_map(|shape| {
-        values(shape.clone())
-            .prop_map(move |values| StoredWeight::new(shape.clone(), Positions::All, values, Order::RowMajor).unwrap())
+        values(shape.clone()).prop_map(move |values| {
+            StoredWeight::new(shape.clone(), Positions::All, values, Order::RowMajor).unwrap()
+        })
     });
-    let form = prop_oneof![Just(Form::All), Just(Form::Mask), (1_u32..=16).prop_map(|bits| Form::Gaps { bits })];
+    let form =
+        prop_oneof![Just(Form::All), Just(Form::Mask), (1_u32..=16).prop_map(|bits| Form::Gaps { bits })];
     let order = prop_oneof![Just(Order::RowMajor), Just(Order::ColumnMajor)];
     let block_len = prop_oneof![Just(None), Just(Some(0)), (1_usize..50).prop_map(Some)];
     (all, form, order, block_len).prop_map(|(weight, form, order, block_len)| {

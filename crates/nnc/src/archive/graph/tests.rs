@@ -71,7 +71,8 @@ fn with_every_operator() -> Network {
     let inputs = [("a", vec![3, 224, 224]), ("b", vec![70_000])];
     let inputs = inputs.map(|(name, shape)| Input { name: name.into(), shape }).to_vec();
     let output = |name: &str, value: &str| Output { name: name.into(), value: value.into() };
-    Network::new(inputs, nodes, vec![output("ends", "far"), output("input", "a"), output("Größe", "sum")]).unwrap()
+    Network::new(inputs, nodes, vec![output("ends", "far"), output("input", "a"), output("Größe", "sum")])
+        .unwrap()
 }
 
 fn zoo() -> Vec<Network> {
@@ -107,7 +108,10 @@ fn lenets_cost_about_a_hundred_bytes() {
 fn every_truncation_is_an_error() {
     let bytes = bytes_of(&with_every_operator());
     for end in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..end]), Err(Error::UnexpectedEnd { .. } | Error::Corrupt { .. })), "{end}");
+        assert!(
+            matches!(read(&bytes[..end]), Err(Error::UnexpectedEnd { .. } | Error::Corrupt { .. })),
+            "{end}"
+        );
     }
 }
 
