@@ -5,6 +5,7 @@
 
 mod file;
 mod spec;
+mod state;
 mod varmap;
 
 pub use spec::{Init, ParamKind, ParamShapes, ParamSpec, ParamSpecs};

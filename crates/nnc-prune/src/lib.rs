@@ -1,1 +1,34 @@
-//! Pruning: magnitude masks, iterative prune and retrain, dropout adjustment.
+//! Pruning: magnitude masks, iterative prune and retrain, dropout adjustment, removal of dead neurons.
+//!
+//! | module | holds | source |
+//! |---|---|---|
+//! | [`importance`] | how much an entry matters | Han 2015 |
+//! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
+//! | [`mask`] | which entries are kept | |
+//! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
+//! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
+//! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
+//! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
+//!
+//! # Example
+//! ```
+//! use nnc_core::candle::{Device, Tensor};
+//! use nnc_prune::{importance::magnitude::magnitude, select};
+//!
+//! let weight = Tensor::new(&[[0.1_f32, -2.0], [0.5, -0.2]], &Device::Cpu)?;
+//! let mask = select::level(&magnitude(&weight)?, weight.dims(), 0.5)?;
+//! assert_eq!(mask.to_tensor(&Device::Cpu)?.to_vec2::<f32>()?, [[0.0, 1.0], [1.0, 0.0]]);
+//! # Ok::<(), nnc_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod dead;
+pub mod dropout;
+pub mod importance;
+pub mod mask;
+mod masked_source;
+pub mod regularizer;
+pub mod select;
+
+pub use mask::Mask;
+pub use masked_source::{Gradient, MaskedSource, Masks};

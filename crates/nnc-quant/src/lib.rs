@@ -1,1 +1,26 @@
 //! Quantization: trained weight sharing with codebooks.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`codebook`] | k-means sharing (Deep Compression §3): initial centroids, Lloyd's algorithm |
+//! | [`codebook::CodebookSource`] | training the shared values: gradients reach the centroids |
+//!
+//! # Example
+//! Sixteen weights share four values (Deep Compression, figure 3):
+//! ```
+//! use nnc_core::rng::Rng;
+//! use nnc_quant::codebook::{ClusterConfig, Init, cluster};
+//!
+//! let weights = [
+//!     2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, //
+//!     -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49,
+//! ];
+//! let config = ClusterConfig { n_shared: 4, init: Init::Linear, max_iterations: 100 };
+//! let shared = cluster(&weights, &config, &mut Rng::keyed(0, "forgy", &[]))?;
+//! assert_eq!(shared.centroids, [-1.0, 0.0, 1.5, 2.0]);
+//! assert_eq!(shared.assignments, [3, 0, 2, 1, 1, 1, 0, 3, 0, 3, 1, 0, 3, 1, 2, 2]);
+//! # Ok::<(), nnc_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod codebook;

@@ -1,0 +1,3 @@
+//! How much an entry matters.
+
+pub mod magnitude;

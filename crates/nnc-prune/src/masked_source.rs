@@ -1,0 +1,202 @@
+//! A source whose weights are seen through masks.
+
+use std::sync::{Arc, RwLock};
+
+use nnc_core::candle::{self, CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use nnc_core::params::{ParamKind, Params};
+use nnc_core::source::{ParamSource, Step, Trainable};
+use nnc_core::weight::{Positions, StoredWeight, Values};
+use nnc_core::{Error, Result};
+
+use crate::mask::Mask;
+
+/// What gradient reaches the weight behind a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradient {
+    /// None where pruned: a pruned weight stays as it is (Han 2015).
+    Masked,
+    /// All of it: a pruned weight goes on learning and may come back (Guo, Yao, Chen, "Dynamic Network Surgery", NIPS 2016).
+    StraightThrough,
+}
+
+/// The masks of a [`MaskedSource`], shared with whoever changes them: clones are handles to the same masks.
+#[derive(Debug, Clone, Default)]
+pub struct Masks(Arc<RwLock<Vec<Entry>>>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    name: String,
+    mask: Arc<Mask>,
+    tensor: Tensor,
+}
+
+impl Masks {
+    /// No masks: everything is kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the mask of the parameter `name`, from the next step on.
+    ///
+    /// # Errors
+    /// Those of making a tensor.
+    pub fn set(&self, name: &str, mask: Mask) -> Result<()> {
+        let entry = Entry { name: name.to_owned(), tensor: mask.to_tensor(&Device::Cpu)?, mask: Arc::new(mask) };
+        let mut entries = self.0.write().expect("no holder of the lock panics");
+        match entries.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
+        Ok(())
+    }
+
+    /// The mask of `name`, if it has one.
+    pub fn get(&self, name: &str) -> Option<Arc<Mask>> {
+        self.entry(name).map(|entry| entry.mask)
+    }
+
+    /// The names that have masks, in the order in which they got them.
+    pub fn names(&self) -> Vec<String> {
+        self.0.read().expect("no holder of the lock panics").iter().map(|entry| entry.name.clone()).collect()
+    }
+
+    /// Takes all masks off.
+    pub fn clear(&self) {
+        self.0.write().expect("no holder of the lock panics").clear();
+    }
+
+    fn entry(&self, name: &str) -> Option<Entry> {
+        self.0.read().expect("no holder of the lock panics").iter().find(|entry| entry.name == name).cloned()
+    }
+}
+
+/// Serves each masked parameter as `mask ⊙ w` and everything else from the source below.
+#[derive(Debug)]
+pub struct MaskedSource<S> {
+    inner: S,
+    masks: Masks,
+    gradient: Gradient,
+}
+
+impl<S: ParamSource> MaskedSource<S> {
+    /// Wraps `inner`; `masks` may be changed at any time through its other handles.
+    pub fn new(inner: S, masks: Masks, gradient: Gradient) -> Self {
+        Self { inner, masks, gradient }
+    }
+
+    /// The source below.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S: ParamSource> ParamSource for MaskedSource<S> {
+    fn get(&self, name: &str, step: &Step) -> Result<Tensor> {
+        let weight = self.inner.get(name, step)?;
+        let Some(entry) = self.masks.entry(name) else { return Ok(weight) };
+        if weight.dims() != entry.mask.shape() {
+            return Err(Error::shape(format!("mask of `{name}`"), weight.dims(), entry.mask.shape()));
+        }
+        Ok(weight.contiguous()?.apply_op1(Masked { mask: entry.tensor, gradient: self.gradient })?)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.inner.contains(name)
+    }
+
+    fn names(&self) -> Vec<(String, ParamKind)> {
+        self.inner.names()
+    }
+
+    fn trainables(&self) -> Vec<Trainable> {
+        self.inner.trainables()
+    }
+
+    fn set_buffer(&self, name: &str, value: &Tensor) -> Result<()> {
+        self.inner.set_buffer(name, value)
+    }
+
+    fn state(&self) -> Result<Params> {
+        let mut state = Params::new();
+        state.extend_prefixed("inner/", &self.inner.state()?);
+        for name in self.masks.names() {
+            let entry = self.masks.entry(&name).expect("just listed");
+            state.insert(format!("mask/{name}"), ParamKind::Buffer, entry.tensor);
+        }
+        Ok(state)
+    }
+
+    fn load_state(&mut self, state: &Params) -> Result<()> {
+        self.inner.load_state(&state.strip_prefix("inner/"))?;
+        self.masks.clear();
+        for param in state.strip_prefix("mask/").iter() {
+            self.masks.set(&param.name, Mask::from_tensor(&param.tensor)?)?;
+        }
+        Ok(())
+    }
+
+    fn freeze(&self, name: &str) -> Result<StoredWeight> {
+        let stored = self.inner.freeze(name)?;
+        let Some(mask) = self.masks.get(name) else { return Ok(stored) };
+        if let (Positions::All, Values::F32(values)) = (stored.positions(), stored.values()) {
+            return mask.stored(values);
+        }
+        // Another method has chosen the stored form; it must already hold zeros wherever this mask prunes.
+        for entry in stored.entries() {
+            let (flat_idx, value) = entry?;
+            if value != 0.0 && !mask.keeps(flat_idx) {
+                let got = format!("{value} at flat index {flat_idx}, which is pruned");
+                return Err(Error::invalid(format!("stored form of `{name}`"), "zeros where the mask prunes", got));
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// `mask ⊙ w` as one operator.
+struct Masked {
+    mask: Tensor,
+    gradient: Gradient,
+}
+
+/// Two equally shaped contiguous tensors on the CPU, entry by entry.
+fn product(values: &[f32], mask: &Tensor) -> candle::Result<Vec<f32>> {
+    let (storage, layout) = mask.storage_and_layout();
+    let candle::Storage::Cpu(storage) = &*storage else { candle::bail!("masks have a CPU kernel only") };
+    let (start, end) = layout.contiguous_offsets().expect("masks are made contiguous");
+    let mask = &storage.as_slice::<f32>()?[start..end];
+    // Selected, not multiplied: a pruned infinity is zero too.
+    Ok(values.iter().zip(mask).map(|(&w, &m)| if m == 0.0 { 0.0 } else { w }).collect())
+}
+
+fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle::Result<&'a [f32]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("mask: not contiguous".into()))?;
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+impl CustomOp1 for Masked {
+    fn name(&self) -> &'static str {
+        "mask"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle::Result<(CpuStorage, Shape)> {
+        let masked = product(contiguous(storage, layout)?, &self.mask)?;
+        Ok((CpuStorage::F32(masked), layout.shape().clone()))
+    }
+
+    fn bwd(&self, weight: &Tensor, _result: &Tensor, gradient: &Tensor) -> candle::Result<Option<Tensor>> {
+        if self.gradient == Gradient::StraightThrough {
+            return Ok(Some(gradient.clone()));
+        }
+        let gradient = gradient.contiguous()?;
+        let masked = {
+            let (storage, layout) = gradient.storage_and_layout();
+            let candle::Storage::Cpu(storage) = &*storage else { candle::bail!("masks have a CPU kernel only") };
+            product(contiguous(storage, layout)?, &self.mask)?
+        };
+        Tensor::from_vec(masked, weight.dims(), weight.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Where the centroids start.
+
+use nnc_core::rng::Rng;
+use serde::{Deserialize, Serialize};
+
+/// How the first centroids are chosen.
+///
+/// # Source
+/// Deep Compression, §3.2: linear initialisation gives the best networks, since the few large weights matter most and the
+/// other two put few centroids there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// Equally spaced over `[min, max]`, both included.
+    Linear,
+    /// Equally spaced in the cumulative distribution: centroid `i` of `k` is the quantile `(i + ½) / k`.
+    Density,
+    /// `k` of the weights, drawn without replacement.
+    Forgy,
+}
+
+impl Init {
+    /// `k` first centroids for the ascending, non-empty `sorted` weights, in ascending order.
+    pub(super) fn centroids(self, sorted: &[f32], k: usize, rng: &mut Rng) -> Vec<f32> {
+        let n = sorted.len();
+        match self {
+            Self::Linear => {
+                let (min, max) = (f64::from(sorted[0]), f64::from(sorted[n - 1]));
+                let step = if k > 1 { (max - min) / (k - 1) as f64 } else { 0.0 };
+                let start = if k > 1 { min } else { f64::midpoint(min, max) };
+                (0..k).map(|i| to_f32(start + step * i as f64)).collect()
+            }
+            Self::Density => (0..k).map(|i| sorted[((2 * i + 1) * n / (2 * k)).min(n - 1)]).collect(),
+            Self::Forgy => {
+                let mut order: Vec<usize> = (0..n).collect();
+                // The first k steps of a Fisher-Yates shuffle.
+                for i in 0..k.min(n) {
+                    order.swap(i, i + rng.below(n - i));
+                }
+                let mut chosen: Vec<f32> = order.iter().take(k).map(|&i| sorted[i]).collect();
+                // More centroids than weights: the surplus stays empty.
+                chosen.resize(k, sorted[n - 1]);
+                chosen.sort_by(f32::total_cmp);
+                chosen
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
+fn to_f32(x: f64) -> f32 {
+    x as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(init: Init, values: &[f32], k: usize) -> Vec<f32> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        init.centroids(&sorted, k, &mut Rng::keyed(1, "forgy", &[]))
+    }
+
+    #[test]
+    fn linear_spans_the_range() {
+        let figure_3 = [2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49];
+        let got = start(Init::Linear, &figure_3, 4);
+        for (got, expected) in got.iter().zip([-1.08, -0.013_333, 1.053_333, 2.12]) {
+            assert!((got - expected).abs() < 1e-5, "expected {expected}, got {got}");
+        }
+    }
+
+    #[test]
+    fn density_follows_the_quantiles() {
+        let ramp: Vec<f32> = (0..100_u8).map(f32::from).collect();
+        assert_eq!(start(Init::Density, &ramp, 4), [12.0, 37.0, 62.0, 87.0]);
+    }
+
+    #[test]
+    fn forgy_draws_distinct_weights() {
+        let ramp: Vec<f32> = (0..100_u8).map(f32::from).collect();
+        let mut drawn = start(Init::Forgy, &ramp, 10);
+        assert!(drawn.iter().all(|x| ramp.contains(x)));
+        drawn.dedup();
+        assert_eq!(drawn.len(), 10);
+    }
+}
