@@ -4,8 +4,9 @@
 //! `{node}.{suffix}` (`conv1.weight`), and bring the channel counts with them, so that one network serves the dense
 //! weights, the pruned ones and the smaller ones after surgery.
 //!
-//! A **value** is what an input or a node yields. Values are numbered: first the inputs, then the nodes, in order; a node
-//! reads only values with smaller numbers than its own, so walking the nodes in order is a valid schedule.
+//! A **value** is what an input or a node yields. Values are numbered: first the inputs, then the nodes, in
+//! order; a node reads only values with smaller numbers than its own, so walking the nodes in order is a valid
+//! schedule.
 
 mod builder;
 mod cost;
@@ -101,8 +102,8 @@ impl Network {
     /// A network of these parts; each node must stand behind the values that it reads.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for an empty or doubled name, an input shape with a 0 or too many
-    /// numbers, a wrong number of inputs, an operator setting outside its range, or no input or output at all;
+    /// [`InvalidArgument`](Error::InvalidArgument) for an empty or doubled name, an input shape with a 0 or too
+    /// many numbers, a wrong number of inputs, an operator setting outside its range, or no input or output at all;
     /// [`NotFound`](Error::NotFound) for a reference to a value that does not exist or stands further behind.
     pub fn new(inputs: Vec<Input>, nodes: Vec<Node>, outputs: Vec<Output>) -> Result<Self> {
         if inputs.is_empty() || outputs.is_empty() {
@@ -237,8 +238,9 @@ impl Network {
     /// Gives a node another operator, for example a dropout another ratio.
     ///
     /// # Errors
-    /// [`NotFound`](Error::NotFound) for an unknown node, [`InvalidArgument`](Error::InvalidArgument) for an operator that
-    /// takes another number of inputs or has a setting outside its range. The network is then unchanged.
+    /// [`NotFound`](Error::NotFound) for an unknown node, [`InvalidArgument`](Error::InvalidArgument) for an
+    /// operator that takes another number of inputs or has a setting outside its range. The network is then
+    /// unchanged.
     pub fn replace_op(&mut self, node: &str, op: Op) -> Result<()> {
         let node_idx = self.node_idx(node)?;
         op.check(node)?;

@@ -9,8 +9,9 @@ use crate::{Error, Result};
 
 /// Builds a [`Network`] and declares the parameters it needs.
 ///
-/// Each node reads the node before it; [`from`](Self::from) picks other values for the next one, which makes branches and
-/// residuals. The first error is kept and returned by [`build`](Self::build); calls behind it change nothing.
+/// Each node reads the node before it; [`from`](Self::from) picks other values for the next one, which makes
+/// branches and residuals. The first error is kept and returned by [`build`](Self::build); calls behind it
+/// change nothing.
 ///
 /// # Example
 /// A residual block:
@@ -185,8 +186,8 @@ impl Builder {
     /// The network and its parameters, in the order of the calls.
     ///
     /// # Errors
-    /// The first error of any call: a name that is taken, a value that is not known, a shape that does not fit (naming the
-    /// node, what was expected and what was found), or no input or output at all.
+    /// The first error of any call: a name that is taken, a value that is not known, a shape that does not fit
+    /// (naming the node, what was expected and what was found), or no input or output at all.
     pub fn build(self) -> Result<(Network, ParamSpecs)> {
         match self.error {
             Some(error) => Err(error),

@@ -7,8 +7,9 @@ use crate::params::{ParamKind, ParamShapes};
 /// The cost of one node, for one sample.
 ///
 /// # Source
-/// Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural Networks", NIPS 2015, tables 2 to 5:
-/// one multiply-accumulate is two operations ([`flops`](Self::flops)); only convolution and linear count.
+/// Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural Networks", NIPS 2015,
+/// tables 2 to 5: one multiply-accumulate is two operations ([`flops`](Self::flops)); only convolution and
+/// linear count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeCost {
     /// The node's name; `total` for a sum.
@@ -65,7 +66,8 @@ impl Cost {
 }
 
 impl Network {
-    /// The cost of each node for one sample of the declared input shapes, with parameters of the shapes in `params`.
+    /// The cost of each node for one sample of the declared input shapes, with parameters of the shapes in
+    /// `params`.
     ///
     /// Sums that pass `u64::MAX` stay there.
     ///

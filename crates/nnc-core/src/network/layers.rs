@@ -20,8 +20,7 @@ impl Conv {
 
     /// As [`new`](Self::new) with a kernel of (height, width).
     pub fn rect(channels: usize, kernel: (usize, usize)) -> Self {
-        let config = Conv2dConfig { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
-        Self { channels, kernel, config, bias: true }
+        Self { channels, kernel, config: Conv2dConfig::default(), bias: true }
     }
 
     /// The same stride in both directions.
@@ -98,8 +97,8 @@ impl From<usize> for Linear {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InitScheme {
-    /// Weights and biases uniform in ±1/√`fan_in`, PyTorch's default (`reset_parameters` of `nn.Linear` and `nn.Conv2d`:
-    /// Kaiming uniform with a = √5, which comes to that bound).
+    /// Weights and biases uniform in ±1/√`fan_in`, PyTorch's default (`reset_parameters` of `nn.Linear` and
+    /// `nn.Conv2d`: Kaiming uniform with a = √5, which comes to that bound).
     #[default]
     Torch,
     /// Weights uniform in ±√(6 / `fan_in`), biases 0 (He et al., ICCV 2015, eq. 10).

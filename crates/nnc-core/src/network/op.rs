@@ -8,8 +8,8 @@ use crate::{Error, Result};
 
 /// What a node computes.
 ///
-/// Shapes are those of one sample, without the batch: `(C, H, W)` for images, `(F,)` for vectors. An operator holds no
-/// channel counts: those come from the shapes of its parameters, which are named `{node}.{suffix}`.
+/// Shapes are those of one sample, without the batch: `(C, H, W)` for images, `(F,)` for vectors. An operator
+/// holds no channel counts: those come from the shapes of its parameters, which are named `{node}.{suffix}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,7 +35,8 @@ pub enum Op {
     BatchNorm {
         /// Added to the variance; > 0.
         eps: f32,
-        /// Share of the new batch in the running statistics: `running = (1 - momentum) · running + momentum · batch`.
+        /// Share of the new batch in the running statistics: `running = (1 - momentum) · running + momentum ·
+        /// batch`.
         momentum: f32,
     },
     /// Local response normalisation across channels: `x / (k + alpha / size · Σ x²)^beta`.
@@ -131,15 +132,17 @@ pub enum Op {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Channels {
-    /// Each output channel reads every input channel of its group: weight axis 0 is the output's, axis 1 the input's.
+    /// Each output channel reads every input channel of its group: weight axis 0 is the output's, axis 1 the
+    /// input's.
     Mixes {
         /// Input and output channels are split into as many groups, each on its own.
         groups: usize,
     },
-    /// Output channel c depends on channel c of each input, and on per-channel parameters, and on nothing else. (An input
-    /// of [`Op::Mul`] with one channel is read by all.)
+    /// Output channel c depends on channel c of each input, and on per-channel parameters, and on nothing else.
+    /// (An input of [`Op::Mul`] with one channel is read by all.)
     Keeps,
-    /// As [`Keeps`](Self::Keeps), but the other channels of the input enter as well, so removing one changes the rest.
+    /// As [`Keeps`](Self::Keeps), but the other channels of the input enter as well, so removing one changes
+    /// the rest.
     Couples,
     /// The channels of all inputs one after the other.
     Concatenates,
@@ -169,8 +172,8 @@ pub enum Channels {
 pub enum AtInference {
     /// It computes.
     Computes,
-    /// It computes each number from that number (and a parameter of its channel) alone, so it can run inside the operator
-    /// before it.
+    /// It computes each number from that number (and a parameter of its channel) alone, so it can run inside
+    /// the operator before it.
     Fuses,
     /// It is affine per channel with constant factors, so it folds into the weights before or behind it.
     FoldsAffine,
@@ -186,8 +189,8 @@ pub enum AtInference {
 pub struct OpTraits {
     /// How channels map.
     pub channels: Channels,
-    /// Whether, in evaluation, `f(a · x) = a · f(x)` for every `a > 0` (all inputs scaled together). Such an operator
-    /// lets a positive scale pass, and maps zeros to zeros.
+    /// Whether, in evaluation, `f(a · x) = a · f(x)` for every `a > 0` (all inputs scaled together). Such an
+    /// operator lets a positive scale pass, and maps zeros to zeros.
     pub homogeneous: bool,
     /// What is left of it at inference.
     pub at_inference: AtInference,
@@ -226,7 +229,8 @@ impl Op {
 
     /// The suffixes and kinds of the operator's parameters: node `conv1` has `conv1.weight` and `conv1.bias`.
     ///
-    /// A per-channel factor (batch norm, prelu) is a [`Bias`](ParamKind::Bias): methods that compress weights leave it alone.
+    /// A per-channel factor (batch norm, prelu) is a [`Bias`](ParamKind::Bias): methods that compress weights
+    /// leave it alone.
     pub fn params(&self) -> &'static [(&'static str, ParamKind)] {
         use ParamKind::{Bias, Buffer, Weight};
         match self {

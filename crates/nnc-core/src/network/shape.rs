@@ -12,8 +12,8 @@ impl Network {
     /// The shape of each value for the declared input shapes, by number: inputs first, then nodes.
     ///
     /// # Errors
-    /// [`ShapeMismatch`](Error::ShapeMismatch) or [`InvalidArgument`](Error::InvalidArgument), naming the node, when a
-    /// shape does not fit its operator or parameters, or when a parameter is missing.
+    /// [`ShapeMismatch`](Error::ShapeMismatch) or [`InvalidArgument`](Error::InvalidArgument), naming the node,
+    /// when a shape does not fit its operator or parameters, or when a parameter is missing.
     pub fn infer_shapes(&self, params: &dyn ParamShapes) -> Result<Vec<Shape>> {
         let inputs: Vec<Shape> = self.inputs().iter().map(|input| input.shape.clone()).collect();
         self.infer_shapes_for(params, &inputs)
@@ -123,11 +123,8 @@ impl Place<'_> {
         if bias {
             self.expect_param("bias", &[n_out])?;
         }
-        let span = |size, kernel, padding, stride, dilation| {
-            window_count(size, kernel, padding, stride, dilation).ok_or_else(|| self.too_small(input))
-        };
-        let out_h = span(height, kernel_h, config.padding.0, config.stride.0, config.dilation.0)?;
-        let out_w = span(width, kernel_w, config.padding.1, config.stride.1, config.dilation.1)?;
+        let window = (kernel_h, kernel_w);
+        let (out_h, out_w) = self.windows(input, window, config.output_size((height, width), window))?;
         Ok(vec![n_out, out_h, out_w])
     }
 
@@ -150,13 +147,7 @@ impl Place<'_> {
 
     fn pool2d(&self, input: &[usize], config: &Pool2dConfig) -> Result<Shape> {
         let [channels, height, width] = self.image(input)?;
-        let span = |size, kernel, padding, stride| {
-            let floor = window_count(size, kernel, padding, stride, 1);
-            let count = if config.ceil_mode { ceil_count(size, kernel, padding, stride) } else { floor };
-            count.ok_or_else(|| self.too_small(input))
-        };
-        let out_h = span(height, config.kernel.0, config.padding.0, config.stride.0)?;
-        let out_w = span(width, config.kernel.1, config.padding.1, config.stride.1)?;
+        let (out_h, out_w) = self.windows(input, config.kernel, config.output_size((height, width)))?;
         Ok(vec![channels, out_h, out_w])
     }
 
@@ -181,7 +172,8 @@ impl Place<'_> {
             if other.len() != shape.len() || other[1..] != shape[1..] {
                 return Err(Error::shape(self.what("input"), inputs[0], other));
             }
-            // Both are sizes of something addressable, so the sum cannot wrap a usize more than once; `check_size` sees it.
+            // Both are sizes of something addressable, so the sum cannot wrap a usize more than once;
+            // `check_size` sees it.
             shape[0] = shape[0].saturating_add(other[0]);
         }
         Ok(shape)
@@ -235,83 +227,16 @@ impl Place<'_> {
         Err(Error::invalid(self.what(part), expected, format!("{got:?}")))
     }
 
-    fn too_small(&self, input: &[usize]) -> Error {
-        Error::invalid(self.what("input"), "an image at least as large as the window", format!("{input:?}"))
-    }
-}
-
-/// How many windows fit along one dimension: `⌊(size + 2·padding - dilation·(kernel - 1) - 1) / stride⌋ + 1`.
-///
-/// `None` when not even one fits, or when the numbers do not fit their type. `stride` is at least 1.
-fn window_count(size: usize, kernel: usize, padding: usize, stride: usize, dilation: usize) -> Option<usize> {
-    let padded = padding.checked_mul(2)?.checked_add(size)?;
-    let extent = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-    Some(padded.checked_sub(extent)? / stride + 1)
-}
-
-/// As [`window_count`] without dilation, rounded up, but a last window that would start behind the image and its left
-/// padding is dropped (PyTorch's rule).
-fn ceil_count(size: usize, kernel: usize, padding: usize, stride: usize) -> Option<usize> {
-    let padded = padding.checked_mul(2)?.checked_add(size)?;
-    let count = padded.checked_sub(kernel)?.div_ceil(stride) + 1;
-    let starts_behind = (count - 1).checked_mul(stride)? >= size.checked_add(padding)?;
-    Some(count - usize::from(starts_behind))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Counts window starts one by one.
-    fn count_starts(size: usize, kernel: usize, padding: usize, stride: usize, dilation: usize) -> usize {
-        let extent = dilation * (kernel - 1) + 1;
-        (0..).map(|i| i * stride).take_while(|start| start + extent <= size + 2 * padding).count()
-    }
-
-    /// Counts windows that PyTorch's ceil mode keeps: one more than fits is allowed to hang over the right edge, but it
-    /// must start inside the image or its left padding.
-    fn count_ceil_starts(size: usize, kernel: usize, padding: usize, stride: usize) -> usize {
-        let whole = count_starts(size, kernel, padding, stride, 1);
-        let covered = (whole - 1) * stride + kernel;
-        usize::from(covered < size + 2 * padding && whole * stride < size + padding) + whole
-    }
-
-    proptest! {
-        #[test]
-        fn window_counts_equal_counting(size in 1_usize..40, kernel in 1_usize..8, padding in 0_usize..4, stride in 1_usize..5, dilation in 1_usize..4) {
-            let counted = count_starts(size, kernel, padding, stride, dilation);
-            prop_assert_eq!(window_count(size, kernel, padding, stride, dilation).unwrap_or(0), counted);
-        }
-
-        #[test]
-        fn ceil_counts_equal_counting(size in 1_usize..40, kernel in 1_usize..8, padding in 0_usize..4, stride in 1_usize..5) {
-            prop_assume!(padding <= kernel / 2 && size + 2 * padding >= kernel);
-            prop_assert_eq!(ceil_count(size, kernel, padding, stride), Some(count_ceil_starts(size, kernel, padding, stride)));
-        }
-    }
-
-    #[test]
-    fn ceil_counts_of_pytorch() {
-        // (size, kernel, padding, stride) → `MaxPool2d(kernel, stride, padding, ceil_mode=True)` of PyTorch 2.
-        for (args, expected) in [
-            ((55, 3, 0, 2), 27),
-            ((112, 3, 0, 2), 56),
-            ((5, 2, 0, 2), 3),
-            ((5, 2, 1, 2), 3),
-            ((4, 1, 0, 3), 2),
-        ] {
-            assert_eq!(ceil_count(args.0, args.1, args.2, args.3), Some(expected), "{args:?}");
-        }
-    }
-
-    #[test]
-    fn absurd_numbers_have_no_windows() {
-        assert_eq!(window_count(8, 0, 0, 1, 1), None);
-        assert_eq!(window_count(8, 3, usize::MAX, 1, 1), None);
-        assert_eq!(window_count(8, usize::MAX, 0, 1, usize::MAX), None);
-        assert_eq!(window_count(2, 3, 0, 1, 1), None);
-        assert_eq!(ceil_count(2, 3, 0, 1), None);
+    /// The number of windows, or an error that names the node, the image and the window.
+    fn windows(
+        &self,
+        input: &[usize],
+        window: (usize, usize),
+        size: Result<(usize, usize)>,
+    ) -> Result<(usize, usize)> {
+        size.map_err(|error| {
+            let expected = format!("an image that holds a window of {window:?} ({error})");
+            Error::invalid(self.what("input"), expected, format!("{input:?}"))
+        })
     }
 }

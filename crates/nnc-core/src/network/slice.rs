@@ -5,15 +5,16 @@ use crate::params::ParamShapes;
 use crate::{Error, Result};
 
 impl Network {
-    /// The part of the network from the values `from` (its new inputs) to the outputs or values `to` (its new outputs).
+    /// The part of the network from the values `from` (its new inputs) to the outputs or values `to` (its new
+    /// outputs).
     ///
-    /// Nodes keep their names, so the part reads the same parameters. Each name in `to` is an output's, or else an input's
-    /// or node's. Each new input is named after its value, so `slice(["image"], ["pool1"])` feeds
+    /// Nodes keep their names, so the part reads the same parameters. Each name in `to` is an output's, or else
+    /// an input's or node's. Each new input is named after its value, so `slice(["image"], ["pool1"])` feeds
     /// `slice(["pool1"], ["logits"])`. `params` gives the shapes of the new inputs.
     ///
     /// # Errors
-    /// [`NotFound`](Error::NotFound) for an unknown name; [`InvalidArgument`](Error::InvalidArgument) when `to` needs an
-    /// input of the whole network that `from` does not cut off, or when a name is given twice; and as
+    /// [`NotFound`](Error::NotFound) for an unknown name; [`InvalidArgument`](Error::InvalidArgument) when `to`
+    /// needs an input of the whole network that `from` does not cut off, or when a name is given twice; and as
     /// [`infer_shapes`](Self::infer_shapes).
     pub fn slice(&self, from: &[&str], to: &[&str], params: &dyn ParamShapes) -> Result<Self> {
         let shapes = self.infer_shapes(params)?;

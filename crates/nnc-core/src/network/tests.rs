@@ -159,14 +159,8 @@ fn the_first_error_of_a_chain_is_the_one_reported() {
 
 #[test]
 fn settings_outside_their_range_are_refused() {
-    let pool = Pool2dConfig {
-        kernel: (2, 2),
-        stride: (1, 1),
-        padding: (0, 0),
-        ceil_mode: false,
-        count_include_pad: true,
-    };
-    let conv = Conv2dConfig { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
+    let pool = Pool2dConfig::new((2, 2), (1, 1));
+    let conv = Conv2dConfig::default();
     for op in [
         Op::MaxPool2d { config: Pool2dConfig { kernel: (0, 2), ..pool } },
         Op::AvgPool2d { config: Pool2dConfig { stride: (1, 0), ..pool } },
@@ -401,12 +395,36 @@ proptest! {
     }
 
     #[test]
-    fn multiplications_of_a_convolution_equal_counting_them(groups in 1_usize..4, per_group in 1_usize..4, out_per_group in 1_usize..4, kernel in 1_usize..4, stride in 1_usize..4, size in 4_usize..12) {
+    fn multiplications_of_a_convolution_equal_counting_them(
+        (groups, per_group, out_per_group) in (1_usize..4, 1_usize..4, 1_usize..4),
+        (kernel, stride, size) in (1_usize..4, 1_usize..4, 4_usize..12),
+    ) {
         let conv = Conv::new(groups * out_per_group, kernel).stride(stride).groups(groups);
-        let (network, specs) = Network::builder().input("x", &[groups * per_group, size, size]).conv2d("c", conv).output("y").build().unwrap();
+        let input = Network::builder().input("x", &[groups * per_group, size, size]);
+        let (network, specs) = input.conv2d("c", conv).output("y").build().unwrap();
         let starts = (0..=size - kernel).step_by(stride).count();
         let macs = starts * starts * kernel * kernel * groups * out_per_group * per_group;
         prop_assert_eq!(network.cost(&specs).unwrap().total().macs, macs as u64);
+    }
+
+    #[test]
+    fn pooled_sizes_equal_counting_windows(
+        (size, kernel, stride) in (1_usize..30, 1_usize..7, 1_usize..7),
+        (padding, ceil_mode) in (0_usize..4, any::<bool>()),
+    ) {
+        prop_assume!(padding <= kernel / 2 && size + 2 * padding >= kernel);
+        let config = Pool2dConfig { padding: (padding, 0), ceil_mode, ..Pool2dConfig::new((kernel, 1), (stride, 1)) };
+        let input = Network::builder().input("x", &[1, size, 1]);
+        let (network, specs) = input.avg_pool2d("pool", config).output("y").build().unwrap();
+        // A window counts when it lies in the padded image; rounding up, when it starts in the image or the border
+        // before it and the one before did not reach the end.
+        let padded = size + 2 * padding;
+        let counts = |start: usize| {
+            let partial = ceil_mode && start < size + padding && start + kernel < padded + stride;
+            start + kernel <= padded || partial
+        };
+        let n_windows = (0..).step_by(stride).take_while(|&start| counts(start)).count();
+        prop_assert_eq!(network.infer_shapes(&specs).unwrap()[1][1], n_windows);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Networks of the papers, as topologies: layers and names as the authors' files have them, without trained weights.
+//! Networks of the papers, as topologies: layers and names as the authors' files have them, without trained
+//! weights.
 
 mod imagenet;
 mod lenet;

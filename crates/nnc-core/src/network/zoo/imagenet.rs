@@ -20,7 +20,8 @@ impl Default for ImageNetConfig {
     }
 }
 
-/// AlexNet on `(3, 227, 227)`, with groups and local response normalisation, output `logits`; 60,965,224 parameters.
+/// AlexNet on `(3, 227, 227)`, with groups and local response normalisation, output `logits`; 60,965,224
+/// parameters.
 ///
 /// # Errors
 /// As [`Builder::build`], for a configuration that makes no network.
@@ -56,8 +57,8 @@ pub fn alexnet(config: &ImageNetConfig) -> Result<(Network, ParamSpecs)> {
 /// As [`Builder::build`], for a configuration that makes no network.
 ///
 /// # Source
-/// Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1, column D;
-/// names as in the authors' Caffe file.
+/// Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table
+/// 1, column D; names as in the authors' Caffe file.
 pub fn vgg_16(config: &ImageNetConfig) -> Result<(Network, ParamSpecs)> {
     let mut b = Network::builder().input("image", &[3, 224, 224]);
     let stages = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];
@@ -74,13 +75,7 @@ pub fn vgg_16(config: &ImageNetConfig) -> Result<(Network, ParamSpecs)> {
 
 /// Caffe's maximum pooling, which rounds up.
 fn pool(kernel: usize, stride: usize) -> Pool2dConfig {
-    Pool2dConfig {
-        kernel: (kernel, kernel),
-        stride: (stride, stride),
-        padding: (0, 0),
-        ceil_mode: true,
-        count_include_pad: true,
-    }
+    Pool2dConfig { ceil_mode: true, ..Pool2dConfig::new((kernel, kernel), (stride, stride)) }
 }
 
 /// The three linear layers that both networks end in.

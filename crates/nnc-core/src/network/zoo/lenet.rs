@@ -12,8 +12,8 @@ pub struct LeNetConfig {
     pub image: [usize; 3],
     /// How many classes there are.
     pub classes: usize,
-    /// The ratio of dropout behind each hidden linear layer (`drop1`, and `drop2` in LeNet-300-100), or none. Retraining gives
-    /// each its own with [`Network::replace_op`].
+    /// The ratio of dropout behind each hidden linear layer (`drop1`, and `drop2` in LeNet-300-100), or none.
+    /// Retraining gives each its own with [`Network::replace_op`].
     pub dropout: Option<f32>,
 }
 
@@ -29,8 +29,8 @@ impl Default for LeNetConfig {
 /// As [`Builder::build`], for a configuration that makes no network.
 ///
 /// # Source
-/// LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998, §III.C. We differ as
-/// the compression papers do: relu for the hidden layers, and a linear layer of logits.
+/// LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998, §III.C. We
+/// differ as the compression papers do: relu for the hidden layers, and a linear layer of logits.
 pub fn lenet_300_100(config: &LeNetConfig) -> Result<(Network, ParamSpecs)> {
     let b = Network::builder().input("image", &config.image).flatten("flatten");
     let b = dropout(b.linear("ip1", 300).relu("relu1"), "drop1", config);
@@ -40,22 +40,17 @@ pub fn lenet_300_100(config: &LeNetConfig) -> Result<(Network, ParamSpecs)> {
 
 /// LeNet-5 in the Caffe variant, nodes `conv1`, `conv2`, `ip1`, `ip2`, output `logits`; 431,080 parameters.
 ///
-/// Convolution 20@5×5, pooling 2×2, convolution 50@5×5, pooling 2×2, linear 500 with relu, linear 10; no relu behind the
-/// convolutions.
+/// Convolution 20@5×5, pooling 2×2, convolution 50@5×5, pooling 2×2, linear 500 with relu, linear 10; no relu
+/// behind the convolutions.
 ///
 /// # Errors
 /// As [`Builder::build`], for a configuration that makes no network.
 ///
 /// # Source
-/// Caffe, `examples/mnist/lenet_train_test.prototxt`; the network that Han et al., NIPS 2015, table 4, call LeNet-5.
+/// Caffe, `examples/mnist/lenet_train_test.prototxt`; the network that Han et al., NIPS 2015, table 4, call
+/// LeNet-5.
 pub fn lenet_5(config: &LeNetConfig) -> Result<(Network, ParamSpecs)> {
-    let pool = Pool2dConfig {
-        kernel: (2, 2),
-        stride: (2, 2),
-        padding: (0, 0),
-        ceil_mode: true,
-        count_include_pad: true,
-    };
+    let pool = Pool2dConfig { ceil_mode: true, ..Pool2dConfig::square(2) };
     let b = Network::builder()
         .input("image", &config.image)
         .conv2d("conv1", Conv::new(20, 5))
