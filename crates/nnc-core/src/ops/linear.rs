@@ -1,0 +1,209 @@
+//! Linear layers with bias and activation in one operator.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result as CandleResult, Shape, Tensor};
+
+use super::args::{Floats, floats, prepared, shaped};
+use super::backward::deliver;
+use super::config::Activation;
+use super::gemm::{Mat, MatMut, matmul};
+use super::parallel::{chunk_size, for_each};
+use super::pointwise::positive;
+use super::rows;
+use super::scratch::Scratch;
+use crate::{Error, Result};
+
+/// `act(x · wᵀ + b)` for `x` of shape (B, …) whose other dimensions multiply to I, `w` (O, I) and `b` (O); returns (B, O).
+///
+/// Further dimensions of `x` are flattened, so that no reshape is needed after a convolution.
+///
+/// # Errors
+/// [`ShapeMismatch`](Error::ShapeMismatch) or [`InvalidArgument`](Error::InvalidArgument) where shapes or dtypes do
+/// not agree.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
+    let (outputs, inputs) = w.dims2()?;
+    let batch = *x.dims().first().ok_or_else(|| Error::invalid("x", "at least 1 dimension", 0))?;
+    if x.elem_count() != batch * inputs {
+        return Err(Error::shape("x", &[batch, inputs], x.dims()));
+    }
+    let (x, w) = (prepared("x", x)?, prepared("w", w)?);
+    if inputs == 0 || outputs == 0 {
+        return Err(Error::invalid("w", "no empty dimension", format!("{:?}", w.dims())));
+    }
+    let op = Linear { batch, inputs, outputs, activation };
+    Ok(match b {
+        Some(b) => x.apply_op3(&w, &shaped("b", b, &[outputs])?, op)?,
+        None => x.apply_op2(&w, op)?,
+    })
+}
+
+/// Rows of a weight that one task handles at most: whole tiles of the product's kernel, small enough to share out.
+const TASK_ROWS: usize = 144;
+
+struct Linear {
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+    activation: Activation,
+}
+
+impl Linear {
+    fn work(&self) -> usize {
+        self.batch * self.inputs * self.outputs
+    }
+
+    fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let &Self { batch, inputs, outputs, .. } = self;
+        // The transposed product (O × B) reads the weight as it lies; its other order would transpose all of it first.
+        let mut columns = Scratch::new(outputs * batch);
+        let chunk = chunk_size(outputs, TASK_ROWS);
+        let tasks = columns.chunks_mut((chunk * batch).max(1)).zip(w.chunks((chunk * inputs).max(1)));
+        for_each(tasks, self.work(), |(out, w)| {
+            let rows = out.len() / batch;
+            matmul(
+                MatMut::new(out, rows, batch),
+                Mat::new(w, rows, inputs),
+                Mat::new(x, batch, inputs).t(),
+                false,
+            );
+        });
+        let mut y = vec![0.0; batch * outputs];
+        transpose(&columns, &mut y, outputs, batch);
+        for row in y.chunks_exact_mut(outputs.max(1)) {
+            if let Some(b) = b {
+                rows::add(row, b);
+            }
+            if self.activation == Activation::Relu {
+                row.iter_mut().for_each(|y| *y = positive(*y));
+            }
+        }
+        (CpuStorage::F32(y), Shape::from((batch, outputs)))
+    }
+
+    fn backward(
+        &self,
+        [x, w]: [&Tensor; 2],
+        b: Option<&Tensor>,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> CandleResult<[Option<Tensor>; 3]> {
+        let &Self { batch, inputs, outputs, .. } = self;
+        let grad = grad.contiguous()?;
+        let (grad, y) = (Floats::of(&grad)?, Floats::of(y)?);
+        let mut masked;
+        let grad: &[f32] = match self.activation {
+            Activation::None => &grad,
+            Activation::Relu => {
+                masked = Scratch::new(grad.len());
+                for ((masked, grad), y) in masked.iter_mut().zip(&*grad).zip(&*y) {
+                    *masked = if *y <= 0.0 { 0.0 } else { *grad };
+                }
+                &masked
+            }
+        };
+        let grad_b = match b {
+            Some(b) => deliver(b, |out, _| {
+                grad.chunks_exact(outputs.max(1)).for_each(|row| rows::add(out, row));
+                Ok(())
+            })?,
+            None => None,
+        };
+        let grad_w = deliver(w, |out, accumulate| {
+            let x = Floats::of(x)?;
+            let chunk = chunk_size(outputs, TASK_ROWS);
+            let tasks = out.chunks_mut((chunk * inputs).max(1)).enumerate();
+            for_each(tasks, self.work(), |(i, out)| {
+                let rows = out.len() / inputs;
+                let grad = Mat::strided(&grad[i * chunk..], batch, rows, outputs).t();
+                matmul(MatMut::new(out, rows, inputs), grad, Mat::new(&x, batch, inputs), accumulate);
+            });
+            Ok(())
+        })?;
+        let grad_x = deliver(x, |out, accumulate| {
+            let w = Floats::of(w)?;
+            let chunk = chunk_size(batch, batch.div_ceil(4).max(16));
+            let tasks = out.chunks_mut((chunk * inputs).max(1)).zip(grad.chunks((chunk * outputs).max(1)));
+            for_each(tasks, self.work(), |(out, grad)| {
+                let rows = out.len() / inputs;
+                matmul(
+                    MatMut::new(out, rows, inputs),
+                    Mat::new(grad, rows, outputs),
+                    Mat::new(&w, outputs, inputs),
+                    accumulate,
+                );
+            });
+            Ok(())
+        })?;
+        Ok([grad_x, grad_w, grad_b])
+    }
+}
+
+/// Writes `from` (rows × cols) to `to` (cols × rows).
+fn transpose(from: &[f32], to: &mut [f32], rows: usize, cols: usize) {
+    // Blocks of 16 × 16: a cache line each way.
+    for row in (0..rows).step_by(16) {
+        let height = 16.min(rows - row);
+        for col in 0..cols {
+            let out = &mut to[col * rows + row..][..height];
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = from[(row + i) * cols + col];
+            }
+        }
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        Ok(self.forward(floats(x, lx)?, floats(w, lw)?, None))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_w, _] = self.backward([x, w], None, y, grad)?;
+        Ok((grad_x, grad_w))
+    }
+}
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        Ok(self.forward(floats(x, lx)?, floats(w, lw)?, Some(floats(b, lb)?)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_w, grad_b] = self.backward([x, w], Some(b), y, grad)?;
+        Ok((grad_x, grad_w, grad_b))
+    }
+}
