@@ -5,3 +5,5 @@ mod golden;
 mod hostile;
 mod ledger;
 mod round_trip;
+
+pub(crate) use hostile::huge_weight_of_zeros;

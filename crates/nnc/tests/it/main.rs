@@ -2,4 +2,5 @@
 
 mod allocator;
 mod archive;
+mod command;
 mod samples;

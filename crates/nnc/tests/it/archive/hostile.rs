@@ -31,10 +31,14 @@ fn check_refused(record: &[&[u8]], word: &str) {
     assert!(peak < 1 << 18, "{peak} bytes held");
 }
 
+/// A file of a few bytes with a weight of 10^12 zeros: gaps × f32, 4-bit gaps, no slot.
+pub(crate) fn huge_weight_of_zeros() -> Vec<u8> {
+    with_record(&[&[2, 1][..], &HUGE, &[0x33, 0]].concat())
+}
+
 #[test]
 fn a_huge_weight_of_zeros_opens_for_nothing_and_is_dense_only_on_demand() {
-    // gaps × f32, shape (10^12,), 4-bit gaps, no slot.
-    let bytes = with_record(&[&[2, 1][..], &HUGE, &[0x33, 0]].concat());
+    let bytes = huge_weight_of_zeros();
     let (archive, peak) = peak_bytes(|| Archive::read(&bytes).unwrap());
     assert!(peak < 1 << 16, "{peak} bytes held");
     assert_eq!(archive.dense_bytes(), 4_000_000_000_000);
