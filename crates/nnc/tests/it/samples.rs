@@ -18,7 +18,7 @@ use proptest::prelude::*;
 pub(crate) fn formula(n: usize) -> Vec<f32> {
     let value = |i: usize| {
         let mixed = (i * 37 + i * i * 11) % 101;
-        if mixed % 4 == 0 { (mixed as f32 - 50.0) / 16.0 } else { 0.0 }
+        if mixed.is_multiple_of(4) { (mixed as f32 - 50.0) / 16.0 } else { 0.0 }
     };
     (0..n).map(value).collect()
 }
@@ -192,7 +192,7 @@ fn values(shape: Vec<usize>) -> impl Strategy<Value = Values> {
         let mut table: Vec<f32> = (0..len).map(|i| (i as f32 - 3.5) * 0.25).collect();
         table[0] = 0.0;
         let indices: Vec<u16> =
-            (0..n).map(|i| u16::try_from((seed >> (i % 50)) as usize % len).unwrap()).collect();
+            (0..n).map(|i| u16::try_from((seed >> (i % 50)) % len as u64).unwrap()).collect();
         let width = PackedSymbols::narrowest(&indices).width() + spare;
         let indices = PackedSymbols::from_symbols(width, &indices).unwrap();
         Values::Codebook(Codebook::new(table, Arc::new(indices)).unwrap())

@@ -27,7 +27,7 @@ pub(super) fn seal(bytes: &mut [u8]) {
 
 /// What a reader may hold for a file of `n_bytes`: scratch for one stream and decoder tables of coded streams.
 fn allowed(n_bytes: usize) -> usize {
-    (1 << 20) + 100 * n_bytes
+    (1 << 20) + 8 * n_bytes
 }
 
 #[track_caller]

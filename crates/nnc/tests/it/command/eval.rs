@@ -77,24 +77,26 @@ fn the_network_in_the_file_is_run_on_the_test_set() {
 
 #[test]
 fn the_stored_normalization_is_used() {
-    // Negative pixels: the darkest wins. Only images 9, 19, … have a label that is not the brightest's, and of the dark
-    // ones the first wins, so the answer is 0, or 1 where 0 is the brightest.
+    // Class 0 gets 0.3 for nothing. Of pixels from 0 to 1 the bright one (0.78) still wins over a dark one (at most 0.35)
+    // with that; but normalised to 0.07 and below 0, it loses, and the answer is always 0.
     let data = data();
-    let file = data.path("negative.nnc");
-    let mut negative = archive("answer");
-    let minus = Tensor::from_vec(
-        (0..16_u8).map(|i| -f32::from(u8::from(i % 5 == 0))).collect(),
-        (4, 4),
-        &Device::Cpu,
-    );
-    negative.weights[0].2 = StoredWeight::dense(&minus.unwrap()).unwrap();
-    negative.meta = Meta::default();
-    negative.write_file(&file).unwrap();
-    let answer = |i: usize| usize::from(i % 4 == 0);
-    let n_errors =
-        labels(70)[8..].iter().enumerate().filter(|&(i, &label)| usize::from(label) != answer(i)).count();
-    let text = nnc_ok(args([&"eval" as &dyn AsRef<_>, &file, &"--data", &data.0.path()]));
-    assert!(text.contains(&format!("({n_errors} of 70)")), "{text}");
+    let file = data.path("biased.nnc");
+    let run = |meta: Meta| {
+        let mut biased = archive("answer");
+        let network =
+            Network::builder().input("image", &[1, 2, 2]).flatten("flat").relu("relu").linear("ip", 4);
+        biased.network = Some(network.output("answer").build().unwrap().0);
+        let bias = Tensor::new(&[0.3_f32, 0.0, 0.0, 0.0], &Device::Cpu).unwrap();
+        biased.weights[1].2 = StoredWeight::dense(&bias).unwrap();
+        biased.meta = meta;
+        biased.write_file(&file).unwrap();
+        nnc_ok(args([&"eval" as &dyn AsRef<_>, &file, &"--data", &data.0.path()]))
+    };
+    let text = run(Meta::default());
+    assert!(text.contains("(7 of 70)"), "{text}");
+    let n_not_0 = labels(70)[8..].iter().filter(|&&label| label != 0).count();
+    let text = run(Meta { normalization: Some(Normalization::new(vec![0.5], vec![4.0]).unwrap()) });
+    assert!(text.contains(&format!("({n_not_0} of 70)")), "{text}");
 }
 
 #[test]
