@@ -118,7 +118,11 @@ impl Archive {
             file.sync_all()?;
             fs::rename(&beside, path)
         };
-        write().map_err(|error| Error::io(path, error))
+        write().map_err(|error| {
+            // What is left of a failed attempt is of no use; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&beside);
+            Error::io(path, error)
+        })
     }
 
     /// Reads the bytes of a file.

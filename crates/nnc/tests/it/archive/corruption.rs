@@ -2,6 +2,8 @@
 
 use nnc::archive::{Archive, ledger};
 use nnc_core::Error;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::allocator::peak_bytes;
 use crate::samples::every_form;
@@ -109,6 +111,52 @@ fn sealed_changes_of_any_byte_are_safe() {
             seal(&mut bytes);
             check_safe(&bytes, format_args!("byte {at} = {value:#04x}"));
         }
+    }
+}
+
+/// One change to the bytes of a file.
+#[derive(Debug, Clone)]
+enum Edit {
+    Set(Index, u8),
+    Insert(Index, u8),
+    Remove(Index),
+    /// Copies up to 20 bytes from one place over another.
+    Copy(Index, Index),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let at = any::<Index>;
+    let edit = prop_oneof![
+        4 => (at(), any::<u8>()).prop_map(|(at, value)| Edit::Set(at, value)),
+        1 => (at(), any::<u8>()).prop_map(|(at, value)| Edit::Insert(at, value)),
+        1 => at().prop_map(Edit::Remove),
+        1 => (at(), at()).prop_map(|(from, to)| Edit::Copy(from, to)),
+    ];
+    prop::collection::vec(edit, 1..8)
+}
+
+proptest! {
+    #[test]
+    fn sealed_edits_are_safe(edits in edits()) {
+        let mut bytes = every_form().write().unwrap();
+        bytes.truncate(bytes.len() - 4);
+        for edit in &edits {
+            // Magic and version stay, so that the edits get past them.
+            let place = |index: &Index, bytes: &[u8]| 4 + index.index(bytes.len() - 4);
+            match edit {
+                Edit::Set(at, value) => { let at = place(at, &bytes); bytes[at] = *value; }
+                Edit::Insert(at, value) => bytes.insert(place(at, &bytes), *value),
+                Edit::Remove(at) => { bytes.remove(place(at, &bytes)); }
+                Edit::Copy(from, to) => {
+                    let (from, to) = (place(from, &bytes), place(to, &bytes));
+                    let n = 20.min(bytes.len() - from.max(to));
+                    bytes.copy_within(from..from + n, to);
+                }
+            }
+        }
+        bytes.extend([0; 4]);
+        seal(&mut bytes);
+        check_safe(&bytes, format_args!("{edits:?}"));
     }
 }
 
