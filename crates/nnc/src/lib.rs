@@ -5,7 +5,9 @@
 //! | [`recipe`] | which parameters are pruned, shared and coded, and how the network is trained between |
 //! | [`pipeline`] | a recipe's steps that need no data: prune, share, store |
 //! | [`deep_compression`] | the whole of Deep Compression, with training |
+//! | [`archive`] | the `.nnc` file: networks and weights as they are stored, checked and accounted for |
 
+pub mod archive;
 pub mod deep_compression;
 pub mod pipeline;
 pub mod recipe;
