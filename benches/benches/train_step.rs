@@ -100,7 +100,10 @@ fn conv_3x3() -> impl FnMut() {
 }
 
 /// The workloads with their multiply-adds a step (forward, weight gradients, input gradients of all but the first layer).
-fn workloads() -> Vec<(&'static str, u64, Box<dyn FnMut()>)> {
+/// Name, multiply-adds of a step, the step.
+type Workload = (&'static str, u64, Box<dyn FnMut()>);
+
+fn workloads() -> Vec<Workload> {
     let (mut small, mut large) = (lenet_300_100(), lenet_5());
     vec![
         ("lenet-300-100", 64 * (2 * 235_200 + 3 * 31_000), Box::new(move || small.step().expect("a step"))),
@@ -136,7 +139,10 @@ fn main() {
         workloads().into_iter().filter(|(name, ..)| only.as_ref().is_none_or(|o| o == name))
     {
         let (median, minimum) = measure(&mut step, seconds);
-        println!("{name} {median:.4} {minimum:.4}");
+        #[allow(clippy::print_stdout, reason = "this line is what the peers' script reads")]
+        {
+            println!("{name} {median:.4} {minimum:.4}");
+        }
     }
 }
 

@@ -59,7 +59,10 @@ pub fn run_many(
     }
     let mut outputs = Outputs::new();
     for (name, &value) in want.iter().zip(&wanted) {
-        outputs.push(*name, values[value].clone().expect("a wanted value is needed, so it was computed"));
+        let Some(output) = values[value].clone() else {
+            unreachable!("a wanted value is needed, so it was computed")
+        };
+        outputs.push(*name, output);
     }
     Ok(outputs)
 }
@@ -134,13 +137,12 @@ impl Forward<'_> {
             fused.relu = self.only_reader(node_idx).filter(|&reader| *op(reader) == Op::Relu);
             fused.last = fused.relu.unwrap_or(node_idx);
         }
-        if matches!(op(node_idx), Op::Conv2d { .. }) {
-            if let Some(reader) = self.only_reader(fused.last) {
-                if let Op::MaxPool2d { config } = op(reader) {
-                    fused.pool = Some(config);
-                    fused.last = reader;
-                }
-            }
+        if matches!(op(node_idx), Op::Conv2d { .. })
+            && let Some(reader) = self.only_reader(fused.last)
+            && let Op::MaxPool2d { config } = op(reader)
+        {
+            fused.pool = Some(config);
+            fused.last = reader;
         }
         fused
     }
@@ -161,7 +163,8 @@ impl Forward<'_> {
     /// Drops the values whose last reader was this node: evaluation needs them no more (training keeps them in its graph).
     fn forget(&self, node_idx: usize, values: &mut [Option<Tensor>]) {
         for &input in self.network.reads(node_idx) {
-            let last = self.network.readers(input).filter(|&r| self.needed[self.network.value_of_node(r)]).last();
+            let last =
+                self.network.readers(input).filter(|&r| self.needed[self.network.value_of_node(r)]).last();
             if last == Some(node_idx) && !self.wanted.contains(&input) {
                 values[input] = None;
             }
@@ -223,7 +226,8 @@ impl Forward<'_> {
         }
         let (output, moments) = ops::batch_norm_train(x, &weight, &bias, eps)?;
         let unbiased = moments.unbiased_variance()?;
-        for (suffix, running, batch) in [("running_mean", mean, moments.mean), ("running_var", var, unbiased)] {
+        for (suffix, running, batch) in [("running_mean", mean, moments.mean), ("running_var", var, unbiased)]
+        {
             let moved = ((running * f64::from(1.0 - momentum))? + (batch * f64::from(momentum))?)?;
             self.source.set_buffer(&node.param(suffix), &moved)?;
         }

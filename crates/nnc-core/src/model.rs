@@ -72,7 +72,10 @@ impl Outputs {
     /// # Errors
     /// [`Error::NotFound`] with the names there are.
     pub fn select(&self, want: &[&str]) -> Result<Self> {
-        want.iter().map(|&name| Ok((name.to_owned(), self.get(name)?.clone()))).collect::<Result<_>>().map(Self)
+        want.iter()
+            .map(|&name| Ok((name.to_owned(), self.get(name)?.clone())))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// The outputs in order.

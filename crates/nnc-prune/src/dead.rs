@@ -66,7 +66,8 @@ fn links<'a>(network: &'a Network, params: &Params) -> Result<Vec<Link<'a>>> {
         let mut between = Vec::new();
         let mut value = network.value_of_node(producer_idx);
         let consumer = loop {
-            let is_output = network.outputs().iter().any(|output| network.value(&output.value).is_ok_and(|v| v == value));
+            let is_output =
+                network.outputs().iter().any(|output| network.value(&output.value).is_ok_and(|v| v == value));
             let mut readers = network.readers(value);
             let (false, Some(reader), None) = (is_output, readers.next(), readers.next()) else { break None };
             let node = &network.nodes()[reader];
@@ -81,7 +82,8 @@ fn links<'a>(network: &'a Network, params: &Params) -> Result<Vec<Link<'a>>> {
         };
         if let Some(consumer) = consumer {
             let n_channels = params.tensor(&producer.param("weight"))?.dim(0)?;
-            let per_output = params.tensor(&consumer.param("weight"))?.elem_count() / params.tensor(&consumer.param("weight"))?.dim(0)?;
+            let per_output = params.tensor(&consumer.param("weight"))?.elem_count()
+                / params.tensor(&consumer.param("weight"))?.dim(0)?;
             links.push(Link { producer, consumer, between, n_channels, span: per_output / n_channels });
         }
     }
@@ -160,7 +162,13 @@ impl Link<'_> {
         Ok((constant == 0.0 || !padded && has_bias).then_some(constant))
     }
 
-    fn move_into_bias(&self, constant: f32, outgoing: &Mask, out_of: &[usize], params: &mut Params) -> Result<()> {
+    fn move_into_bias(
+        &self,
+        constant: f32,
+        outgoing: &Mask,
+        out_of: &[usize],
+        params: &mut Params,
+    ) -> Result<()> {
         if constant == 0.0 {
             return Ok(());
         }
@@ -180,7 +188,9 @@ impl Link<'_> {
 fn mask_of(name: &str, params: &Params, masks: &Masks) -> Result<Mask> {
     match masks.get(name) {
         Some(mask) if mask.shape() == params.tensor(name)?.dims() => Ok((*mask).clone()),
-        Some(mask) => Err(Error::shape(format!("mask of `{name}`"), params.tensor(name)?.dims(), mask.shape())),
+        Some(mask) => {
+            Err(Error::shape(format!("mask of `{name}`"), params.tensor(name)?.dims(), mask.shape()))
+        }
         None => Ok(Mask::all(params.tensor(name)?.dims())),
     }
 }

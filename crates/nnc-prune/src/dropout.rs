@@ -27,7 +27,11 @@ pub fn adjusted(ratio: f64, density: f64) -> f64 {
 ///
 /// # Errors
 /// When `original` lacks a node of `network`.
-pub fn adjust(network: &mut Network, original: &Network, density: impl Fn(&str) -> Option<f64>) -> Result<()> {
+pub fn adjust(
+    network: &mut Network,
+    original: &Network,
+    density: impl Fn(&str) -> Option<f64>,
+) -> Result<()> {
     let names: Vec<String> = network.nodes().iter().map(|node| node.name.clone()).collect();
     for (node_idx, name) in names.iter().enumerate() {
         let Op::Dropout { ratio } = original.node(name)?.op else { continue };
@@ -47,7 +51,9 @@ fn layer_before(network: &Network, node_idx: usize) -> Option<&str> {
         let node = &network.nodes()[before];
         match node.op.traits().channels {
             Channels::Mixes { .. } => return Some(&node.name),
-            Channels::Keeps | Channels::Flattens if node.inputs.len() == 1 => value = network.reads(before)[0],
+            Channels::Keeps | Channels::Flattens if node.inputs.len() == 1 => {
+                value = network.reads(before)[0]
+            }
             _ => return None,
         }
     }
@@ -80,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_ratio_follows_the_root_of_the_density() {
-        for (density, expected) in [(0.08, 0.141_421), (1.0 / 9.0, 0.166_667), (0.26, 0.254_951), (0.5, 0.353_553), (0.0, 0.0)]
+        for (density, expected) in
+            [(0.08, 0.141_421), (1.0 / 9.0, 0.166_667), (0.26, 0.254_951), (0.5, 0.353_553), (0.0, 0.0)]
         {
             let got = adjusted(0.5, density);
             assert!((got - expected).abs() < 5e-7, "density {density}: expected {expected}, got {got}");

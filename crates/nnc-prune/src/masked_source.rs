@@ -1,6 +1,6 @@
 //! A source whose weights are seen through masks.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use nnc_core::candle::{self, CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use nnc_core::params::{ParamKind, Params};
@@ -41,8 +41,9 @@ impl Masks {
     /// # Errors
     /// Those of making a tensor.
     pub fn set(&self, name: &str, mask: Mask) -> Result<()> {
-        let entry = Entry { name: name.to_owned(), tensor: mask.to_tensor(&Device::Cpu)?, mask: Arc::new(mask) };
-        let mut entries = self.0.write().expect("no holder of the lock panics");
+        let entry =
+            Entry { name: name.to_owned(), tensor: mask.to_tensor(&Device::Cpu)?, mask: Arc::new(mask) };
+        let mut entries = self.write();
         match entries.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = entry,
             None => entries.push(entry),
@@ -57,16 +58,25 @@ impl Masks {
 
     /// The names that have masks, in the order in which they got them.
     pub fn names(&self) -> Vec<String> {
-        self.0.read().expect("no holder of the lock panics").iter().map(|entry| entry.name.clone()).collect()
+        self.read().iter().map(|entry| entry.name.clone()).collect()
     }
 
     /// Takes all masks off.
     pub fn clear(&self) {
-        self.0.write().expect("no holder of the lock panics").clear();
+        self.write().clear();
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
+        // Entries are replaced whole, so a panic elsewhere leaves them whole.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entry(&self, name: &str) -> Option<Entry> {
-        self.0.read().expect("no holder of the lock panics").iter().find(|entry| entry.name == name).cloned()
+        self.read().iter().find(|entry| entry.name == name).cloned()
     }
 }
 
@@ -146,7 +156,11 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
             let (flat_idx, value) = entry?;
             if value != 0.0 && !mask.keeps(flat_idx) {
                 let got = format!("{value} at flat index {flat_idx}, which is pruned");
-                return Err(Error::invalid(format!("stored form of `{name}`"), "zeros where the mask prunes", got));
+                return Err(Error::invalid(
+                    format!("stored form of `{name}`"),
+                    "zeros where the mask prunes",
+                    got,
+                ));
             }
         }
         Ok(stored)
@@ -170,7 +184,8 @@ fn product(values: &[f32], mask: &Tensor) -> candle::Result<Vec<f32>> {
 }
 
 fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle::Result<&'a [f32]> {
-    let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("mask: not contiguous".into()))?;
+    let (start, end) =
+        layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("mask: not contiguous".into()))?;
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
@@ -191,7 +206,9 @@ impl CustomOp1 for Masked {
         let gradient = gradient.contiguous()?;
         let masked = {
             let (storage, layout) = gradient.storage_and_layout();
-            let candle::Storage::Cpu(storage) = &*storage else { candle::bail!("masks have a CPU kernel only") };
+            let candle::Storage::Cpu(storage) = &*storage else {
+                candle::bail!("masks have a CPU kernel only")
+            };
             product(contiguous(storage, layout)?, &self.mask)?
         };
         Tensor::from_vec(masked, weight.dims(), weight.device()).map(Some)

@@ -70,7 +70,9 @@ impl CustomOp1 for PowerSum {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle::Result<(CpuStorage, Shape)> {
-        let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("power-sum: not contiguous".into()))?;
+        let (start, end) = layout
+            .contiguous_offsets()
+            .ok_or_else(|| candle::Error::Msg("power-sum: not contiguous".into()))?;
         let sum: f64 = storage.as_slice::<f32>()?[start..end]
             .iter()
             .map(|&w| match self.exponent {

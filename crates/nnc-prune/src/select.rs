@@ -76,6 +76,7 @@ fn check(scores: &[f32], shape: &[usize]) -> Result<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test's own making")]
 mod tests {
     use proptest::prelude::*;
 

@@ -136,7 +136,8 @@ impl<'a> Pipeline<'a> {
             }
             let density = |name: &str| self.masks.get(name).map(|mask| mask.density());
             dropout::adjust(&mut self.network, self.job.network, density)?;
-            let source = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+            let source =
+                MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
             let mut trainee = Trainee::new(self.network.clone(), source);
             let phase = if round == retraining.rounds { &retraining.last } else { &retraining.round };
             let step = format!("pruned {round}/{}", retraining.rounds);

@@ -1,17 +1,15 @@
 //! A recipe's steps that need no data: prune, share, store.
 
-use std::sync::Arc;
-
 use nnc_core::candle::Tensor;
 use nnc_core::params::{ParamKind, Params};
 use nnc_core::rng::Rng;
-use nnc_core::weight::{Form, Order, StoredWeight, Symbols, WeightTensor};
+use nnc_core::weight::{Form, Order, StoredWeight, WeightTensor};
 use nnc_core::{Error, Result};
-use nnc_huffman::CodedSymbols;
 use nnc_prune::importance::magnitude::{magnitude, standard_deviation};
 use nnc_prune::{Mask, select};
 use nnc_quant::codebook::{ClusterConfig, SharedWeight};
 
+use crate::archive::StreamCoding;
 use crate::recipe::{Layer, Prune, Recipe, Share, Store};
 
 /// Lloyd iterations at most; one-dimensional clusters of trained weights settle in well under a hundred.
@@ -27,7 +25,8 @@ pub type Stored = (String, ParamKind, StoredWeight);
 /// or a step cannot be done.
 pub fn compress(params: &Params, recipe: &Recipe) -> Result<Vec<Stored>> {
     if recipe.training.is_some() || recipe.retraining.is_some() || recipe.sharing.is_some() {
-        let expected = "a recipe of [[layer]] sections only (training needs data: see `cargo xtask reproduce`)";
+        let expected =
+            "a recipe of [[layer]] sections only (training needs data: see `cargo xtask reproduce`)";
         return Err(Error::invalid("recipe", expected, "a training section"));
     }
     let names: Vec<String> = params.names().map(ToOwned::to_owned).collect();
@@ -90,7 +89,8 @@ pub fn prune(weight: &Tensor, goal: Prune, dense_sigma: f64) -> Result<Mask> {
 /// Those of clustering.
 pub fn share(name: &str, weight: &Tensor, how: Share, seed: u64) -> Result<SharedWeight> {
     let n_shared = (1 << how.bits) - 1;
-    let config = ClusterConfig { n_shared: n_shared.max(1), init: how.init, max_iterations: MAX_LLOYD_ITERATIONS };
+    let config =
+        ClusterConfig { n_shared: n_shared.max(1), init: how.init, max_iterations: MAX_LLOYD_ITERATIONS };
     SharedWeight::cluster(weight, &config, &mut Rng::keyed(seed, &format!("share/{name}"), &[]))
 }
 
@@ -109,23 +109,9 @@ pub fn store(weight: StoredWeight, how: Store) -> Result<StoredWeight> {
         }
         candidates.push(weight);
     }
-    let mut best: Option<(u64, StoredWeight)> = None;
-    for candidate in candidates {
-        let candidate = if how.huffman { code(&candidate)? } else { candidate };
-        let bits = candidate.footprint().total_bits();
-        if best.as_ref().is_none_or(|(fewest, _)| bits < *fewest) {
-            best = Some((bits, candidate));
-        }
-    }
-    Ok(best.expect("there is at least one candidate").1)
-}
-
-/// Huffman-codes each integer stream that gets smaller by it.
-fn code(weight: &StoredWeight) -> Result<StoredWeight> {
-    weight.map_streams(|_, stream| {
-        let coded = CodedSymbols::encode(&stream.to_vec()?, 0);
-        let coded: Arc<dyn Symbols> = Arc::new(coded);
-        let bits = |symbols: &Arc<dyn Symbols>| symbols.payload_bits() + symbols.table_bits();
-        Ok(if bits(&coded) < bits(stream) { coded } else { stream.clone() })
-    })
+    let coding = if how.huffman { StreamCoding::Smallest { block_len: 0 } } else { StreamCoding::Packed };
+    let candidates =
+        candidates.iter().map(|candidate| coding.apply(candidate)).collect::<Result<Vec<_>>>()?;
+    let fewest = candidates.into_iter().min_by_key(|candidate| candidate.footprint().total_bits());
+    Ok(fewest.unwrap_or_else(|| unreachable!("there is at least one candidate")))
 }

@@ -174,15 +174,15 @@ impl Recipe {
                 }
                 _ => {}
             }
-            if let Some(share) = layer.share {
-                if !(1..=12).contains(&share.bits) {
-                    return Err(Error::invalid(of("share.bits"), "1 to 12", share.bits));
-                }
+            if let Some(share) = layer.share
+                && !(1..=12).contains(&share.bits)
+            {
+                return Err(Error::invalid(of("share.bits"), "1 to 12", share.bits));
             }
-            if let Some(bits) = layer.store.index_bits {
-                if !(1..=16).contains(&bits) {
-                    return Err(Error::invalid(of("store.index_bits"), "1 to 16", bits));
-                }
+            if let Some(bits) = layer.store.index_bits
+                && !(1..=16).contains(&bits)
+            {
+                return Err(Error::invalid(of("store.index_bits"), "1 to 16", bits));
             }
         }
         if self.retraining.is_some_and(|retraining| retraining.rounds == 0) {
@@ -260,7 +260,10 @@ mod tests {
     fn a_pattern_that_nothing_takes_is_an_error() {
         let recipe = Recipe::from_toml(SMALL).unwrap();
         let message = recipe.assign(&names(&["ip1.weight", "ip1.bias"])).unwrap_err().to_string();
-        assert!(message.contains("`*.weight` matches no parameter") && message.contains("ip1.bias"), "{message}");
+        assert!(
+            message.contains("`*.weight` matches no parameter") && message.contains("ip1.bias"),
+            "{message}"
+        );
     }
 
     #[test]

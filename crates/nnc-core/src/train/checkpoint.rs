@@ -84,7 +84,11 @@ impl Checkpoint {
         for (i, callback) in callbacks.iter_mut().enumerate() {
             callback.load_state(&all.strip_prefix(&format!("callback{i}/")))?;
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count that we wrote")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a small count that we wrote"
+        )]
         let n_epochs_done = all.number("n_epochs_done")? as usize;
         Ok(Some(Position { n_epochs_done, finished: all.number("finished")? != 0.0 }))
     }

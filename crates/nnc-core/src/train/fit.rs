@@ -5,7 +5,9 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Position;
-use super::{Callback, Checkpoint, EpochEnd, Flow, Learner, LossContext, LossTerm, Optimizer, OptimizerConfig};
+use super::{
+    Callback, Checkpoint, EpochEnd, Flow, Learner, LossContext, LossTerm, Optimizer, OptimizerConfig,
+};
 use super::{Schedule, StepEnd};
 use crate::data::{Batch, Batches};
 use crate::ops;
@@ -64,10 +66,10 @@ pub fn fit<L: Learner + ?Sized>(
     }
     let mut optimizer = Optimizer::new(run.config.optimizer);
     let mut position = Position { n_epochs_done: 0, finished: run.config.n_epochs == 0 };
-    if let Some(checkpoint) = run.checkpoint {
-        if let Some(saved) = checkpoint.load(learner, &mut optimizer, callbacks)? {
-            position = saved;
-        }
+    if let Some(checkpoint) = run.checkpoint
+        && let Some(saved) = checkpoint.load(learner, &mut optimizer, callbacks)?
+    {
+        position = saved;
     }
     let mut summary = Summary::default();
     while !position.finished {

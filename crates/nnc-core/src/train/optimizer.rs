@@ -155,7 +155,11 @@ impl Optimizer {
     /// # Errors
     /// [`Error::NotFound`] and [`Error::Corrupt`] when the state lacks its step count or a second moment.
     pub fn load_state(&mut self, state: &Params) -> Result<()> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count that we wrote, below 2^53")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count that we wrote, below 2^53"
+        )]
         let n_steps = state.number("n_steps")? as u64;
         self.n_steps = n_steps;
         self.moments.clear();
@@ -163,13 +167,19 @@ impl Optimizer {
             let Some(name) = param.name.strip_prefix("first/") else { continue };
             let first = param.tensor.flatten_all()?.to_vec1()?;
             let second = match self.config {
-                OptimizerConfig::Adam { .. } => state.tensor(&format!("second/{name}"))?.flatten_all()?.to_vec1()?,
+                OptimizerConfig::Adam { .. } => {
+                    state.tensor(&format!("second/{name}"))?.flatten_all()?.to_vec1()?
+                }
                 OptimizerConfig::Sgd { .. } => Vec::new(),
             };
             if matches!(self.config, OptimizerConfig::Adam { .. }) && second.len() != first.len() {
-                return Err(Error::corrupt("optimizer state", format!("the moments of `{name}` differ in length")));
+                return Err(Error::corrupt(
+                    "optimizer state",
+                    format!("the moments of `{name}` differ in length"),
+                ));
             }
-            self.moments.insert(name.to_owned(), Moments { shape: param.tensor.dims().to_vec(), first, second });
+            self.moments
+                .insert(name.to_owned(), Moments { shape: param.tensor.dims().to_vec(), first, second });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use nnc_core::network::{Conv, Network};
 use nnc_core::ops::Pool2dConfig;
 use nnc_core::params::{ParamKind, ParamSpecs};
 use nnc_core::rng::Rng;
-use nnc_core::source::{ParamSource, Step, VarSource};
+use nnc_core::source::{Step, VarSource};
 use nnc_core::tap::Taps;
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn convolutional() -> (Network, ParamSpecs) {
         .input("x", &[1, 10, 10])
         .conv2d("a", Conv::new(4, 3))
         .relu("relu_a")
-        .max_pool2d("pool", Pool2dConfig::new(2))
+        .max_pool2d("pool", Pool2dConfig::square(2))
         .conv2d("b", Conv::new(5, 3))
         .flatten("flatten")
         .linear("c", 3)

@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn linear_spans_the_range() {
-        let figure_3 = [2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49];
+        let figure_3 = [
+            2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49,
+        ];
         let got = start(Init::Linear, &figure_3, 4);
         for (got, expected) in got.iter().zip([-1.08, -0.013_333, 1.053_333, 2.12]) {
             assert!((got - expected).abs() < 1e-5, "expected {expected}, got {got}");

@@ -65,10 +65,10 @@ pub fn cluster(weights: &[f32], config: &ClusterConfig, rng: &mut Rng) -> Result
     let mut assignments = vec![0; weights.len()];
     let mut sum_of_squares = 0.0;
     let mut start = 0;
-    for (i, &end) in ends.iter().enumerate() {
+    for ((code, &end), &centroid) in (0_u16..).zip(&ends).zip(&centroids) {
         for rank in start..end {
-            assignments[sorted.order[rank]] = u16::try_from(i).expect("n_shared fits u16");
-            sum_of_squares += (f64::from(sorted.values[rank]) - f64::from(centroids[i])).powi(2);
+            assignments[sorted.order[rank]] = code;
+            sum_of_squares += (f64::from(sorted.values[rank]) - f64::from(centroid)).powi(2);
         }
         start = end;
     }
@@ -123,12 +123,14 @@ impl Sorted {
 
 #[cfg(test)]
 mod tests {
+    use nnc_core::rng::Rng;
     use proptest::prelude::*;
 
     use super::*;
 
     fn run(weights: &[f32], n_shared: usize, init: Init, max_iterations: usize) -> Clustering {
-        cluster(weights, &ClusterConfig { n_shared, init, max_iterations }, &mut Rng::keyed(1, "forgy", &[])).unwrap()
+        cluster(weights, &ClusterConfig { n_shared, init, max_iterations }, &mut Rng::keyed(1, "forgy", &[]))
+            .unwrap()
     }
 
     /// The definition: the nearest centroid, the lower of two equally near.
@@ -138,7 +140,9 @@ mod tests {
 
     #[test]
     fn figure_3_converges_to_its_centroids() {
-        let weights = [2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49];
+        let weights = [
+            2.09, -0.98, 1.48, 0.09, 0.05, -0.14, -1.08, 2.12, -0.91, 1.92, 0.0, -1.03, 1.87, 0.0, 1.53, 1.49,
+        ];
         let got = run(&weights, 4, Init::Linear, 100);
         assert!((got.sum_of_squares - 0.0932).abs() < 5e-5, "{}", got.sum_of_squares);
     }
@@ -149,7 +153,11 @@ mod tests {
         assert_eq!((constant.centroids[0], constant.sum_of_squares), (0.5, 0.0));
         // The tie goes to the lower index: 1 is half way between 0 and 2.
         assert_eq!(run(&[0.0, 1.0, 2.0], 2, Init::Linear, 0).assignments, [0, 0, 1]);
-        let wrong = cluster(&[f32::NAN], &ClusterConfig { n_shared: 1, init: Init::Linear, max_iterations: 1 }, &mut Rng::keyed(0, "", &[]));
+        let wrong = cluster(
+            &[f32::NAN],
+            &ClusterConfig { n_shared: 1, init: Init::Linear, max_iterations: 1 },
+            &mut Rng::keyed(0, "", &[]),
+        );
         assert!(wrong.unwrap_err().to_string().contains("NaN at index 0"));
     }
 

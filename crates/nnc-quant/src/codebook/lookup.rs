@@ -22,7 +22,8 @@ pub(super) struct Lookup(pub(super) Arc<Assignment>);
 
 impl Lookup {
     fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle::Result<&'a [f32]> {
-        let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("lookup: not contiguous".into()))?;
+        let (start, end) =
+            layout.contiguous_offsets().ok_or_else(|| candle::Error::Msg("lookup: not contiguous".into()))?;
         Ok(&storage.as_slice::<f32>()?[start..end])
     }
 }

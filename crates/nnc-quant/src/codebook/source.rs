@@ -30,14 +30,16 @@ impl SharedWeight {
         let mut survivors = Vec::new();
         for (i, &value) in values.iter().enumerate() {
             if value != 0.0 {
-                let position = u32::try_from(i).map_err(|_| Error::invalid("weight", "fewer than 2^32 entries", values.len()))?;
+                let position = u32::try_from(i)
+                    .map_err(|_| Error::invalid("weight", "fewer than 2^32 entries", values.len()))?;
                 positions.push(position);
                 survivors.push(value);
             }
         }
         let config = ClusterConfig { n_shared: config.n_shared.min(survivors.len()), ..*config };
         let clustering = cluster(&survivors, &config, rng)?;
-        let assignment = Assignment { shape: weight.dims().to_vec(), positions, codes: clustering.assignments };
+        let assignment =
+            Assignment { shape: weight.dims().to_vec(), positions, codes: clustering.assignments };
         let centroids = Var::from_vec(clustering.centroids, config.n_shared, weight.device())?;
         Ok(Self { assignment: Arc::new(assignment), centroids })
     }
@@ -94,9 +96,15 @@ impl SharedWeight {
             && positions.last().is_none_or(|&last| (last as usize) < n)
             && codes.iter().all(|&code| (code as usize) < centroids.elem_count());
         if !fits {
-            return Err(Error::corrupt("saved codebook", format!("the codes of `{name}` do not fit its shape {shape:?}")));
+            return Err(Error::corrupt(
+                "saved codebook",
+                format!("the codes of `{name}` do not fit its shape {shape:?}"),
+            ));
         }
-        let codes = codes.into_iter().map(|code| u16::try_from(code).expect("below the number of centroids")).collect();
+        let codes = codes
+            .into_iter()
+            .map(|code| u16::try_from(code).expect("below the number of centroids"))
+            .collect();
         self.assignment = Arc::new(Assignment { shape, positions, codes });
         self.centroids = Var::from_tensor(&centroids.copy()?)?;
         Ok(())
@@ -122,7 +130,11 @@ impl<S: ParamSource> CodebookSource<S> {
     pub fn new(inner: S, shared: Vec<(String, SharedWeight)>) -> Result<Self> {
         for (name, _) in &shared {
             if !inner.contains(name) {
-                return Err(Error::not_found("parameter", name, inner.names().into_iter().map(|(name, _)| name)));
+                return Err(Error::not_found(
+                    "parameter",
+                    name,
+                    inner.names().into_iter().map(|(name, _)| name),
+                ));
             }
         }
         Ok(Self { inner, shared, centroid_lr_scale: 1.0 })

@@ -7,7 +7,9 @@ use nnc_core::data::{Augment, BatchConfig, Batches, Dataset, Normalization};
 use nnc_core::metrics::ErrorCount;
 use nnc_core::model::Model;
 use nnc_core::source::Step;
-use nnc_core::train::{Callback, Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, Learner, Optimizer, StepEnd, Trainee, fit};
+use nnc_core::train::{
+    Callback, Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, Learner, Optimizer, StepEnd, Trainee, fit,
+};
 use nnc_core::{Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +24,8 @@ const EVALUATION_BATCH: usize = 250;
 /// # Errors
 /// Those of the model.
 pub fn evaluate(model: &dyn Model, data: &Dataset, normalization: &Normalization) -> Result<ErrorCount> {
-    let batches = Batches::new(data, normalization, BatchConfig::evaluation(EVALUATION_BATCH.min(data.len())))?;
+    let batches =
+        Batches::new(data, normalization, BatchConfig::evaluation(EVALUATION_BATCH.min(data.len())))?;
     let mut errors = ErrorCount::default();
     for batch in batches.epoch(0).iter(&Device::Cpu) {
         let batch = batch?;
@@ -41,7 +44,8 @@ pub(super) fn train(
     progress: &mut Progress<'_>,
 ) -> Result<()> {
     // Each phase has its own stream of shuffles, crops and dropout.
-    let seed = job.recipe.seed ^ u64::from_le_bytes(digest(&[step.as_bytes()])[..8].try_into().expect("8 of 32 bytes"));
+    let seed = job.recipe.seed
+        ^ u64::from_le_bytes(digest(&[step.as_bytes()])[..8].try_into().expect("8 of 32 bytes"));
     let augment = Augment { shift: phase.jitter, ..Augment::default() };
     let batches = BatchConfig { augment, ..BatchConfig::training(phase.batch_size, seed) };
     let batches = Batches::new(job.data.train(), job.normalization, batches)?;
