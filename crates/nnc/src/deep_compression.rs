@@ -22,6 +22,7 @@ use nnc_quant::codebook::CodebookSource;
 
 pub use phase::evaluate;
 
+use self::phase::Stage;
 use crate::pipeline::{self, Stored};
 use crate::recipe::{Layer, Prune, Recipe};
 
@@ -121,7 +122,7 @@ impl<'a> Pipeline<'a> {
             return Err(Error::invalid("recipe", "a [training] section", "none"));
         };
         let mut trainee = Trainee::new(self.network.clone(), VarSource::new(&self.params)?);
-        phase::train(self.job, phase, "dense", &mut trainee, &mut self.progress)?;
+        phase::train(self.job, phase, Stage::Dense, "dense", &mut trainee, &mut self.progress)?;
         self.finish_step("dense", &trainee)
     }
 
@@ -141,7 +142,7 @@ impl<'a> Pipeline<'a> {
             let mut trainee = Trainee::new(self.network.clone(), source);
             let phase = if round == retraining.rounds { &retraining.last } else { &retraining.round };
             let step = format!("pruned {round}/{}", retraining.rounds);
-            phase::train(self.job, phase, &step, &mut trainee, &mut self.progress)?;
+            phase::train(self.job, phase, Stage::Pruned, &step, &mut trainee, &mut self.progress)?;
             self.finish_step(&step, &trainee)?;
         }
         let removed = dead::remove(&self.network, &mut self.params, &self.masks)?;
@@ -180,7 +181,14 @@ impl<'a> Pipeline<'a> {
         }
         let mut trainee = Trainee::new(self.network.clone(), source);
         if let Some(sharing) = &self.job.recipe.sharing {
-            phase::train(self.job, &sharing.phase, "shared", &mut trainee, &mut self.progress)?;
+            phase::train(
+                self.job,
+                &sharing.phase,
+                Stage::Shared,
+                "shared",
+                &mut trainee,
+                &mut self.progress,
+            )?;
         }
         self.finish_step("shared", &trainee)?;
         self.layers.iter().map(|(name, layer)| self.stored(name, *layer, &*trainee.source)).collect()

@@ -14,7 +14,7 @@ use nnc_core::{Error, Result};
 use sha2::{Digest, Sha256};
 
 use super::{Job, Watch};
-use crate::recipe::{Phase, Recipe};
+use crate::recipe::{Phase, Recipe, Store};
 
 /// Images in a batch of an evaluation; it changes no result.
 const EVALUATION_BATCH: usize = 250;
@@ -35,10 +35,19 @@ pub fn evaluate(model: &dyn Model, data: &Dataset, normalization: &Normalization
     Ok(errors)
 }
 
+/// Where in the pipeline a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Dense,
+    Pruned,
+    Shared,
+}
+
 /// Trains `trainee` for one phase and leaves it in the state of its best epoch by validation errors.
 pub(super) fn train(
     job: &Job<'_>,
     phase: &Phase,
+    stage: Stage,
     step: &str,
     trainee: &mut Trainee,
     progress: &mut Progress<'_>,
@@ -57,8 +66,9 @@ pub(super) fn train(
         clip_norm: None,
     };
     let checkpoint = job.state_dir.map(|dir| {
-        let file = format!("{}.safetensors", step.replace([' ', '/'], "-"));
-        Checkpoint::new(dir.join(file), key(job, step))
+        let key = key(job, stage, step);
+        let file = format!("{}-{key}.safetensors", step.replace([' ', '/'], "-"));
+        Checkpoint::new(dir.join(file), key)
     });
     let loss = CrossEntropy::new("logits");
     let run = Fit { batches: &batches, terms: &[(1.0, &loss)], config, checkpoint: checkpoint.as_ref() };
@@ -72,13 +82,33 @@ pub(super) fn train(
     Ok(())
 }
 
-/// The key of a step's checkpoint: everything that its result depends on.
-fn key(job: &Job<'_>, step: &str) -> String {
-    let recipe = serde_json::to_vec(job.recipe).expect("a recipe has no map with keys that are not text");
+/// The key of a step's checkpoint: everything that its result depends on, and nothing that only later steps read, so that
+/// recipes which share their first steps share those checkpoints.
+fn key(job: &Job<'_>, stage: Stage, step: &str) -> String {
+    let mut recipe = job.recipe.clone();
+    for layer in &mut recipe.layers {
+        layer.store = Store::default();
+        if stage < Stage::Shared {
+            layer.share = None;
+        }
+    }
+    if stage < Stage::Shared {
+        recipe.sharing = None;
+    }
+    if stage < Stage::Pruned {
+        recipe.layers.clear();
+        recipe.retraining = None;
+    }
+    let recipe = serde_json::to_vec(&recipe).expect("a recipe has no map with keys that are not text");
     let network = serde_json::to_vec(job.network).expect("a network has no map with keys that are not text");
     let n_images = (job.data.train().len() as u64).to_le_bytes();
-    let parts = [recipe.as_slice(), &network, job.data.fingerprint().as_bytes(), &n_images, step.as_bytes()];
-    digest(&parts)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    let normalization = serde_json::to_vec(job.normalization).expect("two lists of numbers");
+    let data = job.data.fingerprint().as_bytes();
+    hex(&digest(&[&recipe, &network, data, &n_images, &normalization, step.as_bytes()])[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 32] {
