@@ -1,1 +1,3 @@
 //! Compression pipelines, the .nnc archive and the nnc command.
+
+pub mod storage;
