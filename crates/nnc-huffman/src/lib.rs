@@ -1,1 +1,92 @@
 //! Entropy coding of weight codes and gaps: length-limited canonical Huffman, safe on hostile bytes.
+//!
+//! The last stage of Deep Compression (Han, Mao, Dally, ICLR 2016, §4), usable by anyone who has a slice of `u8` or `u16`
+//! symbols. This crate depends on no framework; the feature `tensor` adds nnc-core's `Symbols` for its streams.
+//!
+//! # Goals
+//!
+//! - **Exact**: lengths are optimal (Huffman, and package-merge under a limit), every header is counted, and the entropy
+//!   that is left on the table can be read off ([`Histogram::entropy_bits`], [`Code::cost_bits`]).
+//! - **Reproducible**: equal symbols give equal bytes, on each machine and at any number of threads.
+//! - **Safe**: bytes from outside give an `Err` or wrong symbols; never a panic, and never an allocation that they have not
+//!   earned.
+//! - **Small at small sizes**: a layer of 260 weights must not drown in its table, so tables cost a few bytes and short
+//!   blocks have no header at all.
+//!
+//! # Two doors
+//!
+//! [`compress`] and [`decompress`] make self-describing frames. Those who bring their own container (as the `.nnc` archive
+//! does) use [`CodedSymbols`], which leaves to them the counts that they know already, or its parts: [`Histogram`] →
+//! [`Code`] → [`Encoder`] and [`Decoder`].
+//!
+//! ```
+//! use nnc_huffman::{Code, Histogram};
+//!
+//! // The lecture slide's example: A 100 times, B 10 times, C and D once.
+//! let symbols: Vec<u8> = [vec![0; 100], vec![1; 10], vec![2], vec![3]].concat();
+//! let histogram = Histogram::of(&symbols);
+//! let code = Code::from_histogram(&histogram);
+//! assert_eq!(code.lengths(), [1, 2, 3, 3]);
+//! assert_eq!(code.cost_bits(&histogram)?, 126); // against 224 at two bits a symbol
+//!
+//! // The words are 0, 10, 110, 111, and the first bit of a word goes to the lowest free bit of a byte.
+//! assert_eq!(code.encode(&[0u8, 1, 2, 3, 0])?, [0b1101_1010, 0b0000_0001]);
+//!
+//! let mut decoded = [0u8; 5];
+//! code.decode_into(&[0b1101_1010, 0b0000_0001], &mut decoded)?;
+//! assert_eq!(decoded, [0, 1, 2, 3, 0]);
+//!
+//! // Two bytes carry the code itself.
+//! let mut table = Vec::new();
+//! code.write_table(&mut table);
+//! assert_eq!(table, [0b0001_1110, 0b0101_1010]);
+//! assert_eq!(Code::read_table(&table)?, (code, 2));
+//! # Ok::<(), nnc_huffman::Error>(())
+//! ```
+//!
+//! # Format
+//!
+//! ```text
+//! frame:         'n' 'H' | version | 8 or 16 | n | block length | CodedSymbols
+//! CodedSymbols:  code table | block index (several blocks only) | block | block | …
+//! block:         one stream, or three stream lengths and four streams (32,768 symbols and more)
+//! ```
+//!
+//! `docs/huffman.md` of the workspace gives each field in bits.
+//!
+//! # What is absent
+//!
+//! There is no adaptive model, no arithmetic or ANS coder and no SIMD kernel yet: a Huffman code cannot spend less than one
+//! bit a symbol unless there is one symbol only (the example above has 64.8 bits of entropy and costs 126).
+
+#![forbid(unsafe_code)]
+
+mod bits;
+mod canonical;
+mod coded;
+mod decoder;
+mod encoder;
+mod error;
+mod frame;
+mod histogram;
+mod lengths;
+pub mod reference;
+mod symbol;
+#[cfg(feature = "tensor")]
+mod symbols;
+mod table;
+mod threads;
+mod varint;
+
+pub use canonical::{Code, Codeword};
+pub use coded::CodedSymbols;
+pub use decoder::Decoder;
+pub use encoder::{Encoder, FOUR_STREAMS_FROM};
+pub use error::{Error, Result};
+pub use frame::{VERSION, compress, decompress};
+pub use histogram::Histogram;
+pub use lengths::{huffman_lengths, limited_lengths};
+pub use symbol::Symbol;
+
+/// Bits of the longest codeword that the format can hold.
+pub const MAX_LENGTH: u32 = 16;

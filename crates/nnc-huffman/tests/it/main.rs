@@ -1,0 +1,6 @@
+//! The public API from outside: laws of frames, hostile bytes, golden files.
+
+mod corruption;
+mod golden;
+mod inputs;
+mod laws;
