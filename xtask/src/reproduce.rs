@@ -133,7 +133,8 @@ pub(crate) fn run(args: &Args, root: &Path) -> Result<ExitCode> {
 }
 
 fn exit_code(finished: &[ResultFile], failed: usize, strict: bool) -> ExitCode {
-    let any_fails = finished.iter().flat_map(|result| &result.rows).any(|row| row.verdict() == Verdict::Fails);
+    let any_fails =
+        finished.iter().flat_map(|result| &result.rows).any(|row| row.verdict() == Verdict::Fails);
     if failed > 0 {
         ExitCode::from(2)
     } else if strict && any_fails {
@@ -154,7 +155,11 @@ fn list() {
 
 fn choose(args: &Args) -> Result<Vec<&'static dyn Experiment>> {
     if args.experiments.is_empty() {
-        return Ok(EXPERIMENTS.iter().copied().filter(|experiment| args.all || experiment.flagship()).collect());
+        return Ok(EXPERIMENTS
+            .iter()
+            .copied()
+            .filter(|experiment| args.all || experiment.flagship())
+            .collect());
     }
     let known = || EXPERIMENTS.iter().map(|experiment| experiment.name()).collect::<Vec<_>>();
     for name in &args.experiments {
@@ -162,7 +167,8 @@ fn choose(args: &Args) -> Result<Vec<&'static dyn Experiment>> {
             bail!("no experiment named `{name}`; there are: {}", known().join(", "));
         }
     }
-    let is_chosen = |experiment: &&dyn Experiment| args.experiments.iter().any(|name| name == experiment.name());
+    let is_chosen =
+        |experiment: &&dyn Experiment| args.experiments.iter().any(|name| name == experiment.name());
     Ok(EXPERIMENTS.iter().copied().filter(is_chosen).collect())
 }
 

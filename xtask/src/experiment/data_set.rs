@@ -12,8 +12,12 @@ use super::state::hex;
 use crate::data;
 
 /// The four files of MNIST and of every set in its form, with or without `.gz`.
-pub(crate) const IDX_FILES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+pub(crate) const IDX_FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 
 /// Larger than any IDX file in use; a compressed file that grows beyond it is refused.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -58,7 +62,12 @@ impl DataSet {
         data::verify(&embedded)?;
         let papers_digest = content_digest(&embedded)?;
         let Some(dir) = dir else {
-            return Ok(Self { name: "mnist".into(), dir: embedded, identity: papers_digest, is_papers: true });
+            return Ok(Self {
+                name: "mnist".into(),
+                dir: embedded,
+                identity: papers_digest,
+                is_papers: true,
+            });
         };
         let identity = content_digest(dir)?;
         let is_papers = identity == papers_digest;
@@ -81,6 +90,12 @@ impl DataSet {
     /// What tells two data sets apart: the digest of their content.
     pub(crate) fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// The same data under the assumption that the paper used others.
+    #[cfg(test)]
+    pub(crate) fn not_the_papers(self) -> Self {
+        Self { is_papers: false, ..self }
     }
 
     /// Whether these are the paper's data, so that its figures may stand beside ours.

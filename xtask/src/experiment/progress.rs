@@ -45,7 +45,9 @@ impl std::error::Error for Cancelled {}
 pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Cancelled>()
-            || cause.downcast_ref::<nnc_core::Error>().is_some_and(|e| matches!(e, nnc_core::Error::Cancelled))
+            || cause
+                .downcast_ref::<nnc_core::Error>()
+                .is_some_and(|e| matches!(e, nnc_core::Error::Cancelled))
     })
 }
 

@@ -149,7 +149,8 @@ mod tests {
             config_hash: "0123456789abcdef".into(),
             seconds: 12.5,
             rows: vec![
-                Row::new("lenet5/compression-ratio", 41.5, "x", Better::Higher, Rule::AtLeast(39.0)).paper(39.0),
+                Row::new("lenet5/compression-ratio", 41.5, "x", Better::Higher, Rule::AtLeast(39.0))
+                    .paper(39.0),
                 Row::new("lenet5/entropy", 4.25, "bits", Better::Lower, Rule::Report),
             ],
         }

@@ -83,8 +83,7 @@ fn section(section: &Section) -> Result<String> {
         let _ = writeln!(html, "<p>{}</p>", escape(note));
     }
     if !about.files.is_empty() {
-        let names: Vec<_> =
-            about.files.iter().map(|file| format!("<code>{}</code>", escape(file))).collect();
+        let names: Vec<_> = about.files.iter().map(|file| format!("<code>{}</code>", escape(file))).collect();
         let _ = writeln!(html, "<p class=\"soft\">Files beside this result: {}</p>", names.join(", "));
     }
     html += "</section>\n";

@@ -14,9 +14,9 @@ use nnc::storage::{Fillers, LayerStorage, fillers_per_nonzero, total_bits, total
 use serde_json::{Value, json};
 
 use self::tables::{Layer, NETWORKS, Network, Total};
-use crate::experiment::plot::Axis;
+
 use crate::experiment::{
-    Better, Chart, Context, DataKind, Experiment, Outcome, Plot, Profile, Progress, Row, Rule, Span,
+    Axis, Better, Chart, Context, DataKind, Experiment, Outcome, Plot, Profile, Progress, Row, Rule, Span,
 };
 
 /// The experiment.
@@ -93,8 +93,12 @@ impl Stage {
     }
 
     fn storage(self, layer: &Layer) -> LayerStorage {
-        let fixed =
-            LayerStorage::fixed_width(layer.n_weights, layer.density / 100.0, layer.code_bits, layer.gap_bits);
+        let fixed = LayerStorage::fixed_width(
+            layer.n_weights,
+            layer.density / 100.0,
+            layer.code_bits,
+            layer.gap_bits,
+        );
         match self {
             Self::PrunedShared => fixed,
             Self::Coded => fixed.coded(layer.mean_code_bits, layer.mean_gap_bits),
@@ -135,7 +139,8 @@ impl Stage {
     /// The rate that the paper's own rows add up to, in per cent.
     fn rate_of_rows(self, network: &Network) -> f64 {
         let weights = |layer: &Layer| layer.n_weights as f64;
-        let weighted: f64 = network.layers.iter().map(|layer| weights(layer) * self.printed_rate(layer)).sum();
+        let weighted: f64 =
+            network.layers.iter().map(|layer| weights(layer) * self.printed_rate(layer)).sum();
         weighted / network.layers.iter().map(weights).sum::<f64>()
     }
 }
@@ -152,7 +157,9 @@ fn network_rows(network: &Network) -> Result<Vec<Row>> {
         let digits = Rule::Equals { value: printed.rate, tolerance: (stage.digit() + printed.digit) / 2.0 };
         let plain = stage.rate(network, Fillers::None)?;
         let filler = stage.rate(network, Fillers::Geometric)?;
-        rows.push(row("plain", plain, Rule::AtMost(printed.rate)).paper(printed.rate).note("fillers only add"));
+        rows.push(
+            row("plain", plain, Rule::AtMost(printed.rate)).paper(printed.rate).note("fillers only add"),
+        );
         rows.push(row("filler", filler, close).paper(printed.rate));
         let of_rows = row("rows", stage.rate_of_rows(network), digits).paper(printed.rate);
         rows.push(of_rows.note("the paper's rows, weighted, against the total it prints; rounding allowed"));
@@ -178,9 +185,15 @@ fn size_rows(network: &Network) -> Result<[Row; 2]> {
     Ok([
         Row::new(metric("coded/size-filler"), bytes / unit_bytes, unit, Better::Lower, close)
             .paper(network.size_after),
-        Row::new(metric("table-1-ratio"), network.size_before / network.size_after, "x", Better::Equal, rounds_to)
-            .paper(network.coded.ratio)
-            .note("the two sizes of Table 1, divided"),
+        Row::new(
+            metric("table-1-ratio"),
+            network.size_before / network.size_after,
+            "x",
+            Better::Equal,
+            rounds_to,
+        )
+        .paper(network.coded.ratio)
+        .note("the two sizes of Table 1, divided"),
     ])
 }
 
@@ -205,7 +218,8 @@ fn released_file_bytes(fillers: Fillers) -> Result<f64> {
     let mut bytes = 0.0;
     for layer in NETWORKS[2].layers {
         let code_bits = if layer.name.starts_with("conv") { 8 } else { 4 };
-        let storage = LayerStorage::fixed_width(layer.n_weights, layer.density / 100.0, code_bits, layer.gap_bits);
+        let storage =
+            LayerStorage::fixed_width(layer.n_weights, layer.density / 100.0, code_bits, layer.gap_bits);
         // A count of entries and the biases, 4 bytes each, are in the file beside codes, gaps and codebook.
         bytes += storage.bits(fillers)? / 8.0 + 4.0 * (1.0 + layer.n_biases as f64);
     }
@@ -219,7 +233,8 @@ fn released_file_rows() -> Result<Vec<Row>> {
     let row = |column: &str, fillers, rule| {
         let metric = format!("alexnet/released-file/size-{column}");
         Ok::<_, anyhow::Error>(
-            Row::new(metric, released_file_bytes(fillers)? / 1e6, "MB", Better::Equal, rule).paper(RELEASED_MB),
+            Row::new(metric, released_file_bytes(fillers)? / 1e6, "MB", Better::Equal, rule)
+                .paper(RELEASED_MB),
         )
     };
     let fc6 = &NETWORKS[2].layers[5];
@@ -229,7 +244,8 @@ fn released_file_rows() -> Result<Vec<Row>> {
         / (storage.mean_code_bits + storage.mean_gap_bits);
     let implied = entries / storage.entries(Fillers::None)? - 1.0;
     let model = fillers_per_nonzero(storage.density, storage.gap_bits)?;
-    let fewer = Row::new("alexnet/fc6/fillers-implied", implied, "per weight", Better::Lower, Rule::AtMost(model));
+    let fewer =
+        Row::new("alexnet/fc6/fillers-implied", implied, "per weight", Better::Lower, Rule::AtMost(model));
     Ok(vec![
         row("plain", Fillers::None, Rule::AtMost(RELEASED_MB))?,
         row("filler", Fillers::Geometric, Rule::Within { value: RELEASED_MB, share: 0.05 })?,
@@ -238,7 +254,8 @@ fn released_file_rows() -> Result<Vec<Row>> {
 }
 
 fn totals_plot() -> Result<Plot> {
-    let column = |rate: &dyn Fn(&Network) -> Result<f64>| NETWORKS.iter().map(rate).collect::<Result<Vec<_>>>();
+    let column =
+        |rate: &dyn Fn(&Network) -> Result<f64>| NETWORKS.iter().map(rate).collect::<Result<Vec<_>>>();
     let stage = Stage::Coded;
     let series = vec![
         ("plain".to_owned(), column(&|network| stage.rate(network, Fillers::None))?),
@@ -293,7 +310,9 @@ fn layers_csv() -> Result<String> {
     csv.push('\n');
     for network in &NETWORKS {
         for layer in network.layers {
-            let Layer { name, n_weights, density, code_bits, mean_code_bits, gap_bits, mean_gap_bits, .. } = layer;
+            let Layer {
+                name, n_weights, density, code_bits, mean_code_bits, gap_bits, mean_gap_bits, ..
+            } = layer;
             let fillers = fillers_per_nonzero(density / 100.0, *gap_bits)?;
             let _ = write!(
                 csv,

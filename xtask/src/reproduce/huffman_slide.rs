@@ -29,7 +29,13 @@ struct Message {
 }
 
 const MESSAGES: [Message; 2] = [
-    Message { name: "slide", counts: &[100, 10, 1, 1], coded_bits: 126.0, fixed_bits: 224.0, entropy_bits: 64.82 },
+    Message {
+        name: "slide",
+        counts: &[100, 10, 1, 1],
+        coded_bits: 126.0,
+        fixed_bits: 224.0,
+        entropy_bits: 64.82,
+    },
     Message {
         name: "clrs",
         counts: &[45, 13, 12, 16, 9, 5],
@@ -87,7 +93,9 @@ impl Experiment for HuffmanSlide {
 fn message_rows(message: &Message) -> Result<Vec<Row>> {
     let symbols: Vec<u8> = (0_u8..)
         .zip(message.counts)
-        .flat_map(|(symbol, &count)| std::iter::repeat_n(symbol, usize::try_from(count).unwrap_or(usize::MAX)))
+        .flat_map(|(symbol, &count)| {
+            std::iter::repeat_n(symbol, usize::try_from(count).unwrap_or(usize::MAX))
+        })
         .collect();
     let histogram = Histogram::of(&symbols);
     let code = Code::from_histogram(&histogram);
@@ -137,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_wrong_expectation_fails_its_row() {
-        let wrong = Message { name: "w", counts: &[3, 1], coded_bits: 5.0, fixed_bits: 4.0, entropy_bits: 3.25 };
+        let wrong =
+            Message { name: "w", counts: &[3, 1], coded_bits: 5.0, fixed_bits: 4.0, entropy_bits: 3.25 };
         let verdicts: Vec<_> = message_rows(&wrong).unwrap().iter().map(Row::verdict).collect();
         assert_eq!(verdicts[0], Verdict::Fails, "4 bits, not 5");
         assert_eq!(verdicts[1], Verdict::Holds);

@@ -90,7 +90,11 @@ fn an_interrupted_experiment_goes_on_from_its_checkpoint() {
     let runs = experiment.runs.load(Ordering::Relaxed);
     let End::Done(kept) = run_in(&experiment, &resumed, out.path()).unwrap() else { panic!("interrupted") };
     assert_eq!(kept, result);
-    assert_eq!(experiment.runs.load(Ordering::Relaxed), runs, "a finished result is kept, not computed again");
+    assert_eq!(
+        experiment.runs.load(Ordering::Relaxed),
+        runs,
+        "a finished result is kept, not computed again"
+    );
 }
 
 #[test]
@@ -105,7 +109,8 @@ fn the_papers_figures_stand_only_beside_the_papers_data() {
         record(&experiment, ctx, &args(out.path()), outcome, hash, Duration::ZERO).unwrap()
     };
     assert_eq!(run(&ctx).rows[0].papers_figure(), Some(4.0));
-    let other = Context::new(Profile::Smoke, 1, ctx.data().clone().not_the_papers(), ctx.out_dir().to_owned());
+    let other =
+        Context::new(Profile::Smoke, 1, ctx.data().clone().not_the_papers(), ctx.out_dir().to_owned());
     assert_eq!(run(&other).rows[0].papers_figure(), None);
 }
 

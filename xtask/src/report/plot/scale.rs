@@ -61,7 +61,8 @@ impl Scale {
 
     /// The text of the tick at `place`.
     pub(super) fn label(&self, place: f64) -> String {
-        let is_here = |tick: &&(f64, String)| (tick.0 - place).abs() < 1e-9 * (self.to - self.from).abs().max(1.0);
+        let is_here =
+            |tick: &&(f64, String)| (tick.0 - place).abs() < 1e-9 * (self.to - self.from).abs().max(1.0);
         self.ticks.iter().find(is_here).map_or_else(String::new, |(_, text)| text.clone())
     }
 
@@ -77,7 +78,11 @@ fn extent(axis: &Axis, values: impl Iterator<Item = f64>) -> Result<(f64, f64)> 
     let (mut from, mut to) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values {
         ensure!(value.is_finite(), "axis `{}`: expected finite values, found {value}", axis.label);
-        ensure!(!axis.log || value > 0.0, "logarithmic axis `{}`: expected values above 0, found {value}", axis.label);
+        ensure!(
+            !axis.log || value > 0.0,
+            "logarithmic axis `{}`: expected values above 0, found {value}",
+            axis.label
+        );
         let place = if axis.log { value.log10() } else { value };
         (from, to) = (from.min(place), to.max(place));
     }
@@ -89,7 +94,8 @@ fn extent(axis: &Axis, values: impl Iterator<Item = f64>) -> Result<(f64, f64)> 
 fn linear_ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     let rough = (to - from) / 7.0;
     let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&s| s >= rough).unwrap_or(power * 10.0);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&s| s >= rough).unwrap_or(power * 10.0);
     let mut ticks = Vec::new();
     let mut multiple = (from / step).ceil();
     while multiple * step <= to {
@@ -130,7 +136,10 @@ mod tests {
     fn linear_ticks_are_round_numbers() {
         assert_eq!(labels(&linear_ticks(0.0, 1.0)), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(labels(&linear_ticks(-3.0, 11.0)), ["-2", "0", "2", "4", "6", "8", "10"]);
-        assert_eq!(labels(&linear_ticks(1.55, 1.71)), ["1.56", "1.58", "1.6", "1.62", "1.64", "1.66", "1.68", "1.7"]);
+        assert_eq!(
+            labels(&linear_ticks(1.55, 1.71)),
+            ["1.56", "1.58", "1.6", "1.62", "1.64", "1.66", "1.68", "1.7"]
+        );
     }
 
     #[test]

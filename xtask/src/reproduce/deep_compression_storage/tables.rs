@@ -65,7 +65,8 @@ const fn fc(name: &'static str, inputs: u64, outputs: u64, printed: Printed) -> 
 }
 
 const fn conv(name: &'static str, inputs: u64, side: u64, outputs: u64, printed: Printed) -> Layer {
-    let (density, code_bits, mean_code_bits, gap_bits, mean_gap_bits, pruned_shared_rate, coded_rate) = printed;
+    let (density, code_bits, mean_code_bits, gap_bits, mean_gap_bits, pruned_shared_rate, coded_rate) =
+        printed;
     Layer {
         name,
         n_weights: inputs * side * side * outputs,

@@ -35,7 +35,8 @@ fn sizes_match_the_oracle() {
     for (network, plain, filler) in
         [(0, 23.0e3, 24.6e3), (1, 43.9e3, 46.6e3), (2, 6.16e6, 7.42e6), (3, 9.49e6, 11.1e6)]
     {
-        for (found, expected) in [(bytes(network, Fillers::None), plain), (bytes(network, Fillers::Geometric), filler)]
+        for (found, expected) in
+            [(bytes(network, Fillers::None), plain), (bytes(network, Fillers::Geometric), filler)]
         {
             assert!((found / expected - 1.0).abs() < 0.003, "{network}: {found} against {expected}");
         }
@@ -64,8 +65,11 @@ fn what_the_paper_contradicts_fails_and_the_rest_holds() {
     rows.extend(small_layer_rows().unwrap());
     rows.extend(released_file_rows().unwrap());
     check_rows(&rows).unwrap();
-    let fails: Vec<_> =
-        rows.iter().filter(|row| row.verdict() == Verdict::Fails).map(|row| row.metric().to_owned()).collect();
+    let fails: Vec<_> = rows
+        .iter()
+        .filter(|row| row.verdict() == Verdict::Fails)
+        .map(|row| row.metric().to_owned())
+        .collect();
     assert_eq!(
         fails,
         [
