@@ -6,8 +6,10 @@
 //! | [`pipeline`] | a recipe's steps that need no data: prune, share, store |
 //! | [`deep_compression`] | the whole of Deep Compression, with training |
 //! | [`archive`] | the `.nnc` file: networks and weights as they are stored, checked and accounted for |
+//! | [`storage`] | compressed sizes by arithmetic, from densities and widths alone |
 
 pub mod archive;
 pub mod deep_compression;
 pub mod pipeline;
 pub mod recipe;
+pub mod storage;

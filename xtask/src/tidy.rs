@@ -1,0 +1,82 @@
+//! `cargo xtask tidy`: what reviewers would otherwise repeat.
+//!
+//! Each rule is a pure function from what it looks at to a list of findings; this file gives them their input: the tracked
+//! files and `cargo metadata`.
+
+mod arrows;
+mod licences;
+mod metadata;
+mod source;
+mod text;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{cargo, results};
+use metadata::Metadata;
+
+/// Files in which `unsafe` is allowed: kernels, and nothing else.
+const UNSAFE_FILES: &[&str] = &[];
+
+/// One file of the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SourceFile {
+    /// Its path from the root, with `/`.
+    path: String,
+    /// Its content.
+    text: String,
+}
+
+/// Runs every rule and prints the findings: status 1 when there are some.
+///
+/// # Errors
+/// When git or cargo cannot be asked, or a file cannot be read.
+pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+    let files = tracked_files(root)?;
+    let metadata = Metadata::ask(&mut cargo(root))?;
+    let deny = fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
+    let mut findings = arrows::check(&metadata.workspace_packages());
+    findings.extend(licences::check(&metadata.packages, &licences::allowed(&deny)?));
+    findings.extend(source::check_unsafe(&files, UNSAFE_FILES));
+    for file in &files {
+        findings.extend(text::check(file));
+        if is_rust(&file.path) {
+            findings.extend(source::check(file));
+        }
+    }
+    findings.extend(results::differences(root)?);
+    for finding in &findings {
+        println!("tidy: {finding}");
+    }
+    for warning in files.iter().filter(|file| is_rust(&file.path)).filter_map(source::length_warning) {
+        println!("tidy: warning: {warning}");
+    }
+    println!("tidy: {} files, {} findings", files.len(), findings.len());
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn is_rust(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "rs")
+}
+
+/// The tracked files, and those that would be, that are text.
+fn tracked_files(root: &Path) -> Result<Vec<SourceFile>> {
+    let mut git = Command::new("git");
+    git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let output = git.output().context("starting git")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let names = String::from_utf8(output.stdout).context("git ls-files: a path that is not UTF-8")?;
+    let mut files = Vec::new();
+    for path in names.split('\0').filter(|path| !path.is_empty()) {
+        // A file deleted but not yet committed as such is in the list and not on the disk; binary files are not text.
+        let Ok(bytes) = fs::read(root.join(path)) else { continue };
+        if let Ok(text) = String::from_utf8(bytes) {
+            files.push(SourceFile { path: path.to_owned(), text });
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
