@@ -3,6 +3,7 @@
 //! Exit status: 0 when every experiment ran (with `--strict`: and every row holds), 1 when a row does not hold under
 //! `--strict`, 2 on a usage error or a failed experiment, 130 when interrupted.
 
+mod deep_compression;
 mod deep_compression_storage;
 mod huffman_slide;
 
@@ -20,8 +21,11 @@ use crate::experiment::{Context, Experiment, Outcome, Profile, state};
 use crate::report::{self, machine, number, plot, table};
 
 /// Every experiment, in the order of the report.
-pub(crate) const EXPERIMENTS: &[&dyn Experiment] =
-    &[&deep_compression_storage::DeepCompressionStorage, &huffman_slide::HuffmanSlide];
+pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
+    &deep_compression::DeepCompression,
+    &deep_compression_storage::DeepCompressionStorage,
+    &huffman_slide::HuffmanSlide,
+];
 
 /// The options of `cargo xtask reproduce`.
 #[derive(Debug, Clone, clap::Args)]

@@ -4,7 +4,7 @@
 //! with the expected filler zeros (`filler`), and set both beside the sum of the paper's own rows (`rows`) and the total
 //! it prints. Where the paper does not agree with itself, a row fails and says so.
 
-mod tables;
+pub(super) mod tables;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A network's row of Table 1 and its own table.
 #[derive(Debug, Serialize)]
-pub(super) struct Network {
+pub(in crate::reproduce) struct Network {
     /// The name in metrics.
     pub name: &'static str,
     /// Its layers, in order.
@@ -23,7 +23,7 @@ pub(super) struct Network {
 
 /// A printed total.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Total {
+pub(in crate::reproduce) struct Total {
     /// Compressed over dense size in per cent.
     pub rate: f64,
     /// The last printed digit of `rate`.
@@ -34,7 +34,7 @@ pub(super) struct Total {
 
 /// A printed row.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Layer {
+pub(in crate::reproduce) struct Layer {
     /// The paper's name.
     pub name: &'static str,
     /// Weights, from the layer's shape; the paper rounds them.
@@ -85,7 +85,7 @@ const KB: (&str, f64) = ("kB", 1e3);
 const MB: (&str, f64) = ("MB", 1e6);
 
 /// The four networks, in the paper's order.
-pub(super) const NETWORKS: [Network; 4] = [
+pub(in crate::reproduce) const NETWORKS: [Network; 4] = [
     Network {
         name: "lenet-300-100",
         layers: &[
