@@ -1,7 +1,7 @@
 //! `cargo xtask data verify`: the data sets in the repository are those of their manifests.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -68,9 +68,9 @@ fn parse_manifest(text: &str) -> Result<Vec<(String, String)>> {
 
 fn file_digest(path: &Path) -> Result<String> {
     let read = || {
-        let mut hash = Sha256::new();
-        io::copy(&mut File::open(path)?, &mut hash)?;
-        io::Result::Ok(hex(&hash.finalize()))
+        let mut bytes = Vec::new();
+        File::open(path)?.read_to_end(&mut bytes)?;
+        io::Result::Ok(hex(&Sha256::digest(&bytes)))
     };
     read().with_context(|| path.display().to_string())
 }

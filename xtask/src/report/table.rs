@@ -8,7 +8,7 @@ use crate::experiment::Row;
 /// One table over `rows`.
 pub(crate) fn text_table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["metric", "paper", "ours", "unit", "verdict"]);
     for row in rows {

@@ -1,9 +1,10 @@
 //! One axis: its range, its ticks, and where a value goes.
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
-use plotters::coord::combinators::WithKeyPoints;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
-use plotters::prelude::BindKeyPoints;
 
 use crate::experiment::plot::Axis;
 use crate::report::number::figure;
@@ -67,9 +68,34 @@ impl Scale {
     }
 
     /// The axis as plotters knows it.
-    pub(super) fn coord(&self) -> WithKeyPoints<RangedCoordf64> {
+    pub(super) fn coord(&self) -> Coord {
         let places = self.ticks.iter().map(|&(place, _)| place).collect();
-        RangedCoordf64::from(self.from..self.to).with_key_points(places)
+        Coord { line: RangedCoordf64::from(self.from..self.to), places }
+    }
+}
+
+/// A stretch of numbers with ticks where we want them.
+#[derive(Clone)]
+pub(super) struct Coord {
+    line: RangedCoordf64,
+    places: Vec<f64>,
+}
+
+impl Ranged for Coord {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.line.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Light lines are not drawn, so there are no points between the ticks.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.places.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.line.range()
     }
 }
 
