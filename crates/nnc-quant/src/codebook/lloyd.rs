@@ -23,7 +23,8 @@ impl Clustering {
                 code
             })
             .collect();
-        let centroids = self.centroids.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(c, _)| *c).collect();
+        let centroids =
+            self.centroids.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(c, _)| *c).collect();
         let assignments = self.assignments.iter().map(|&code| new_code[usize::from(code)]).collect();
         Self { centroids, assignments, ..self }
     }
