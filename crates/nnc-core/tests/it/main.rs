@@ -6,9 +6,11 @@
     reason = "small test numbers"
 )]
 
+mod forward;
 mod ops_backward;
 mod ops_candle_faults;
 mod ops_case;
 mod ops_golden;
 mod ops_kernels;
 mod ops_threads;
+mod training;
