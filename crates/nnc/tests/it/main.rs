@@ -3,4 +3,5 @@
 mod allocator;
 mod archive;
 mod command;
+mod deep_compression;
 mod samples;
