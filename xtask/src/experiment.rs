@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub(crate) use context::{Context, Profile};
 pub(crate) use data_set::DataKind;
-pub(crate) use plot::{Axis, Chart, Plot, Series};
+pub(crate) use plot::{Axis, Chart, Plot};
 pub(crate) use progress::{Progress, Span};
 pub(crate) use row::{Better, Row, Rule};
 

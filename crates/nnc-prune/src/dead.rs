@@ -27,7 +27,8 @@ pub struct Removed {
 /// Looks at every linear or convolution node (without groups) whose output reaches exactly one other such node through
 /// operators that keep channels apart. Weights without a mask in `masks` count as dense. `params` must hold masked weights
 /// as zeros or be read through `masks`; the biases of readers are changed where a constant is moved into them. A map that
-/// yields a constant other than 0 into a padded convolution is kept, since its effect is no bias.
+/// yields a constant other than 0 into a padded convolution is kept, since its effect is no bias. The biases of dead neurons
+/// become 0.
 ///
 /// # Errors
 /// [`Error::NotFound`] when a parameter is missing, and shape errors.
@@ -135,16 +136,34 @@ impl Link<'_> {
         let has_inputs = into.iter().any(|&i| incoming.keeps(i));
         let has_outputs = out_of.iter().any(|&i| outgoing.keeps(i));
         match (has_inputs, has_outputs) {
-            (true, false) => cut(&producer, incoming, &into, masks, removed),
+            (_, false) => {
+                // Nothing reads it, so its bias says nothing either; as a zero it costs no value in a sparse file.
+                self.silence(channel, params)?;
+                if has_inputs { cut(&producer, incoming, &into, masks, removed) } else { Ok(()) }
+            }
             (false, true) => match self.constant(channel, params)? {
                 Some(constant) => {
                     self.move_into_bias(constant, &outgoing, &out_of, params)?;
+                    self.silence(channel, params)?;
                     cut(&consumer, outgoing, &out_of, masks, removed)
                 }
                 None => Ok(()),
             },
-            _ => Ok(()),
+            (true, true) => Ok(()),
         }
+    }
+
+    /// Sets a channel's bias to 0.
+    fn silence(&self, channel: usize, params: &mut Params) -> Result<()> {
+        let name = self.producer.param("bias");
+        let Some(bias) = params.get(&name) else { return Ok(()) };
+        let (device, mut values) = (bias.device().clone(), bias.to_vec1::<f32>()?);
+        if values[channel] == 0.0 {
+            return Ok(());
+        }
+        values[channel] = 0.0;
+        let n = values.len();
+        params.replace(&name, Tensor::from_vec(values, n, &device)?)
     }
 
     /// What the consumer reads of a channel without inputs, if its effect can be a bias.

@@ -6,6 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use super::Init;
 
+impl Clustering {
+    /// The same clustering without the centroids that no weight took.
+    #[must_use]
+    pub fn without_empty(self) -> Self {
+        let mut taken = vec![false; self.centroids.len()];
+        for &code in &self.assignments {
+            taken[usize::from(code)] = true;
+        }
+        let mut next = 0_u16;
+        let new_code: Vec<u16> = taken
+            .iter()
+            .map(|&taken| {
+                let code = next;
+                next += u16::from(taken);
+                code
+            })
+            .collect();
+        let centroids =
+            self.centroids.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(c, _)| *c).collect();
+        let assignments = self.assignments.iter().map(|&code| new_code[usize::from(code)]).collect();
+        Self { centroids, assignments, ..self }
+    }
+}
+
 /// How to share values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterConfig {
@@ -145,6 +169,20 @@ mod tests {
         ];
         let got = run(&weights, 4, Init::Linear, 100);
         assert!((got.sum_of_squares - 0.0932).abs() < 5e-5, "{}", got.sum_of_squares);
+    }
+
+    #[test]
+    fn dropping_empty_centroids_changes_no_value() {
+        let weights = [-1.0, -0.9, 0.9, 1.0];
+        let full = run(&weights, 9, Init::Linear, 100);
+        let small = full.clone().without_empty();
+        assert!(small.centroids.len() <= 4 && full.centroids.len() == 9, "{small:?}");
+        let values = |c: &Clustering| -> Vec<f32> {
+            c.assignments.iter().map(|&code| c.centroids[usize::from(code)]).collect()
+        };
+        assert_eq!(values(&full), values(&small));
+        let used: std::collections::BTreeSet<u16> = small.assignments.iter().copied().collect();
+        assert_eq!(used.len(), small.centroids.len());
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct SharedWeight {
 }
 
 impl SharedWeight {
-    /// Shares the values of `weight`, leaving its zeros alone; `n_shared` is lowered to the number of non-zero entries.
+    /// Shares the values of `weight`, leaving its zeros alone.
+    ///
+    /// `n_shared` is lowered to the number of non-zero entries, and centroids that no weight takes are dropped.
     ///
     /// # Errors
     /// Those of [`cluster`]: a weight that is not finite, or no entry that is not zero.
@@ -37,10 +39,11 @@ impl SharedWeight {
             }
         }
         let config = ClusterConfig { n_shared: config.n_shared.min(survivors.len()), ..*config };
-        let clustering = cluster(&survivors, &config, rng)?;
+        let clustering = cluster(&survivors, &config, rng)?.without_empty();
         let assignment =
             Assignment { shape: weight.dims().to_vec(), positions, codes: clustering.assignments };
-        let centroids = Var::from_vec(clustering.centroids, config.n_shared, weight.device())?;
+        let n_shared = clustering.centroids.len();
+        let centroids = Var::from_vec(clustering.centroids, n_shared, weight.device())?;
         Ok(Self { assignment: Arc::new(assignment), centroids })
     }
 

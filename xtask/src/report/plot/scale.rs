@@ -70,7 +70,11 @@ impl Ranged for Scale {
         RangedCoordf64::from(self.from..self.to).map(place, limit)
     }
 
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() {
+            // Light lines are not drawn, so there are no points between the ticks.
+            return Vec::new();
+        }
         self.ticks.iter().map(|&(place, _)| place).collect()
     }
 

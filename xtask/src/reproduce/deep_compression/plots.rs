@@ -4,8 +4,7 @@ use nnc::archive::Part;
 
 use super::Tested;
 use super::plan::Model;
-use crate::experiment::plot::Mark;
-use crate::experiment::{Axis, Chart, Plot, Series};
+use crate::experiment::plot::{Axis, Chart, Mark, Plot, Series};
 use crate::reproduce::deep_compression_storage::tables::NETWORKS;
 
 pub(super) fn plots(tested: &[Tested<'_>]) -> Vec<Plot> {
