@@ -1,106 +1,85 @@
 //! `cargo xtask data verify`: the data sets in the repository are those of their manifests.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use sha2::{Digest, Sha256};
+use anyhow::{Context as _, Result, ensure};
+use nnc_core::data::{MANIFEST, Splits};
 
-use crate::experiment::state::hex;
-
-/// The manifest in each data set's folder, in the form of `sha256sum`.
-pub(crate) const MANIFEST: &str = "SHA256SUMS";
-
-/// Verifies every folder under `data/` and prints one line a file.
+/// Verifies every folder under `data/` and prints one line each.
 ///
 /// # Errors
-/// When a folder lacks a manifest, or a file is missing or differs.
+/// When there is no folder, one lacks a manifest, or a file is missing, differs or cannot be read as what it is.
 pub(crate) fn verify_all(root: &Path) -> Result<()> {
-    let data = root.join("data");
-    let mut folders = fs::read_dir(&data)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
-        .with_context(|| data.display().to_string())?;
-    folders.retain(|path| path.is_dir());
-    folders.sort();
+    let folders = folders(&root.join("data"))?;
+    ensure!(!folders.is_empty(), "data: expected a folder for each data set, found none");
     for folder in folders {
-        for name in verify(&folder)? {
-            println!("{}/{name}: right", folder.strip_prefix(root).unwrap_or(&folder).display());
-        }
+        let found = verify(&folder)?;
+        println!("{}: {found}", folder.strip_prefix(root).unwrap_or(&folder).display());
     }
     Ok(())
 }
 
-/// Verifies one folder against its manifest and returns the names of its files.
-///
-/// # Errors
-/// When the manifest is missing or malformed, or a file is missing or differs.
-pub(crate) fn verify(folder: &Path) -> Result<Vec<String>> {
-    let path = folder.join(MANIFEST);
-    let manifest = fs::read_to_string(&path).with_context(|| format!("no manifest {}", path.display()))?;
-    let entries = parse_manifest(&manifest).with_context(|| path.display().to_string())?;
-    for (expected, name) in &entries {
-        let found = file_digest(&folder.join(name))?;
-        ensure!(
-            found == *expected,
-            "corrupt {}: expected sha256 {expected}, found {found}; `git checkout` restores it",
-            folder.join(name).display()
-        );
-    }
-    Ok(entries.into_iter().map(|(_, name)| name).collect())
+fn folders(data: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = fs::read_dir(data)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        .with_context(|| data.display().to_string())?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    Ok(folders)
 }
 
-fn parse_manifest(text: &str) -> Result<Vec<(String, String)>> {
-    let mut entries = Vec::new();
-    for (idx, line) in text.lines().enumerate() {
-        let Some((digest, name)) = line.split_once("  ") else {
-            bail!("line {}: expected `<sha256>  <file>`, found `{line}`", idx + 1);
-        };
-        let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        // A manifest speaks of its own folder only.
-        let is_name = !name.is_empty() && !name.contains(['/', '\\']);
-        ensure!(is_digest && is_name, "line {}: expected `<sha256>  <file>`, found `{line}`", idx + 1);
-        entries.push((digest.to_ascii_lowercase(), name.to_owned()));
-    }
-    ensure!(!entries.is_empty(), "the manifest names no file");
-    Ok(entries)
-}
-
-fn file_digest(path: &Path) -> Result<String> {
-    let read = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.read_to_end(&mut bytes)?;
-        io::Result::Ok(hex(&Sha256::digest(&bytes)))
-    };
-    read().with_context(|| path.display().to_string())
+/// Reads one data set whole, each file against the manifest, and says what it holds.
+fn verify(folder: &Path) -> Result<String> {
+    let manifest = folder.join(MANIFEST);
+    ensure!(manifest.is_file(), "{}: expected a manifest, found none", manifest.display());
+    let splits = Splits::open(folder)?;
+    let (n_train, n_validation) = (splits.train().len(), splits.validation().len());
+    let name = if splits.is_mnist() { "MNIST" } else { "no data set known by name" };
+    let n_test = splits.into_test()?.len();
+    Ok(format!("right; {name}, {n_train} training, {n_validation} validation and {n_test} test images"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace_root;
 
-    #[test]
-    fn manifests_are_read_in_the_form_of_sha256sum() {
-        let digest = "ab".repeat(32);
-        let entries = parse_manifest(&format!("{digest}  one.gz\n{digest}  two.gz\n")).unwrap();
-        assert_eq!(entries, [(digest.clone(), "one.gz".into()), (digest.clone(), "two.gz".into())]);
-        for bad in ["", "abc  one.gz", &format!("{digest} one.gz"), &format!("{digest}  ../one.gz")] {
-            assert!(parse_manifest(bad).is_err(), "{bad}");
+    /// A copy of the repository's MNIST, under a root of its own.
+    fn copy() -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        let (from, to) = (workspace_root().unwrap().join("data/mnist"), copy.path().join("data/mnist"));
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
+        copy
     }
 
     #[test]
-    fn a_changed_file_is_named_with_both_digests() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("a"), "abc").unwrap();
-        // The digest of "abc" is FIPS 180-2's first example.
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        fs::write(dir.path().join(MANIFEST), format!("{abc}  a\n")).unwrap();
-        assert_eq!(verify(dir.path()).unwrap(), ["a"]);
-        fs::write(dir.path().join("a"), "abd").unwrap();
-        let message = verify(dir.path()).unwrap_err().to_string();
-        assert!(message.contains(abc) && message.contains("/a"), "{message}");
-        fs::remove_file(dir.path().join("a")).unwrap();
-        assert!(verify(dir.path()).is_err());
+    fn the_embedded_data_are_mnist() {
+        let found = verify(&workspace_root().unwrap().join("data/mnist")).unwrap();
+        assert_eq!(found, "right; MNIST, 55000 training, 5000 validation and 10000 test images");
+    }
+
+    #[test]
+    fn a_changed_test_file_is_named() {
+        let root = copy();
+        let path = root.path().join("data/mnist/t10k-labels-idx1-ubyte.gz");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let message = verify_all(root.path()).unwrap_err().to_string();
+        assert!(message.contains("t10k-labels-idx1-ubyte.gz"), "{message}");
+    }
+
+    #[test]
+    fn a_set_without_manifest_is_refused() {
+        let root = copy();
+        fs::remove_file(root.path().join("data/mnist").join(MANIFEST)).unwrap();
+        assert!(verify_all(root.path()).unwrap_err().to_string().contains("expected a manifest"));
+        assert!(verify_all(tempfile::tempdir().unwrap().path()).is_err());
     }
 }

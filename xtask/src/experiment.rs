@@ -48,8 +48,8 @@ pub(crate) trait Experiment: Sync {
 
     /// Runs it.
     ///
-    /// Long ones write checkpoints into [`Context::state_dir`], start from them when [`Context::resume`] says so, and
-    /// call [`Progress::check`] at each point where a checkpoint has just been written.
+    /// Long ones write checkpoints into [`Context::state_dir`], start from those they find there, and call
+    /// [`Progress::check`] at each point where a checkpoint has just been written.
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome>;
 }
 

@@ -33,7 +33,10 @@ pub(crate) fn read_sections(out: &Path, names: &[&str]) -> Result<Vec<Section>> 
     let mut sections = Vec::new();
     for entry in fs::read_dir(out).with_context(|| out.display().to_string())? {
         let folder = entry?.path();
-        if let Some(result) = ResultFile::read(&folder)? {
+        // The page itself lies beside the folders.
+        if folder.is_dir()
+            && let Some(result) = ResultFile::read(&folder)?
+        {
             sections.push(Section { about: About::read(&folder)?, result, folder });
         }
     }

@@ -193,8 +193,7 @@ fn run_one(experiment: &dyn Experiment, ctx: Context, args: &Args) -> Result<End
         eprintln!("{} is finished already; its result is kept", experiment.name());
         return Ok(End::Done(result));
     }
-    let resume = state::open(&ctx.state_dir(), experiment.name(), &config_hash, args.resume)?;
-    let ctx = ctx.resuming(resume);
+    state::open(&ctx.state_dir(), experiment.name(), &config_hash, args.resume)?;
     let (started, shown) = (Instant::now(), display::start(experiment.name()));
     let outcome = experiment.run(&ctx, &*shown);
     let elapsed = started.elapsed();

@@ -38,18 +38,12 @@ pub(crate) struct Context {
     seed: u64,
     data: DataSet,
     out_dir: PathBuf,
-    resume: bool,
 }
 
 impl Context {
     /// A context whose folders lie under `out_dir`, which exists.
     pub(crate) fn new(profile: Profile, seed: u64, data: DataSet, out_dir: PathBuf) -> Self {
-        Self { profile, seed, data, out_dir, resume: false }
-    }
-
-    /// The same context for a run that goes on from the checkpoint in [`Self::state_dir`].
-    pub(crate) fn resuming(self, resume: bool) -> Self {
-        Self { resume, ..self }
+        Self { profile, seed, data, out_dir }
     }
 
     /// How much work to do.
@@ -73,13 +67,10 @@ impl Context {
     }
 
     /// The folder of this experiment's checkpoints; it exists while the experiment runs.
+    ///
+    /// What it holds was written by a run of this very configuration; a run that starts afresh finds it empty.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.out_dir.join(state::FOLDER)
-    }
-
-    /// Whether [`Self::state_dir`] holds checkpoints of this very configuration to go on from.
-    pub(crate) fn resume(&self) -> bool {
-        self.resume
     }
 
     /// Writes a file into [`Self::out_dir`], whole or not at all, and returns its path.

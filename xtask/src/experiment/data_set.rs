@@ -1,26 +1,9 @@
 //! What an experiment reads, known by content: the paper's data or other data.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use flate2::read::GzDecoder;
-use sha2::{Digest, Sha256};
-
-use super::state::hex;
-use crate::data;
-
-/// The four files of MNIST and of every set in its form, with or without `.gz`.
-pub(crate) const IDX_FILES: [&str; 4] = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-];
-
-/// Larger than any IDX file in use; a compressed file that grows beyond it is refused.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+use anyhow::{Context as _, Result, ensure};
+use nnc_core::data::Splits;
 
 /// The kind of data an experiment reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +27,7 @@ impl DataSet {
     /// Finds the data of `kind`: in `dir` if given, else in the repository.
     ///
     /// # Errors
-    /// When files are missing, unreadable, or (in the repository) not those of the manifest.
+    /// When files are missing, unreadable, not those of a manifest beside them, or (in the repository) not MNIST.
     pub(crate) fn open(kind: DataKind, root: &Path, dir: Option<&Path>) -> Result<Self> {
         match kind {
             DataKind::PublishedTables => Ok(Self {
@@ -57,24 +40,14 @@ impl DataSet {
         }
     }
 
-    fn mnist(root: &Path, dir: Option<&Path>) -> Result<Self> {
-        let embedded = root.join("data/mnist");
-        data::verify(&embedded)?;
-        let papers_digest = content_digest(&embedded)?;
-        let Some(dir) = dir else {
-            return Ok(Self {
-                name: "mnist".into(),
-                dir: embedded,
-                identity: papers_digest,
-                is_papers: true,
-            });
-        };
-        let identity = content_digest(dir)?;
-        let is_papers = identity == papers_digest;
-        let folder = dir.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy());
-        let name =
-            if is_papers { "mnist".to_owned() } else { format!("{folder} (sha256 {})", &identity[..12]) };
-        Ok(Self { name, dir: dir.to_owned(), identity, is_papers })
+    fn mnist(root: &Path, given: Option<&Path>) -> Result<Self> {
+        let dir = given.map_or_else(|| root.join("data/mnist"), Path::to_owned);
+        let splits = Splits::open(&dir).with_context(|| format!("the data in {}", dir.display()))?;
+        let (identity, is_papers) = (splits.fingerprint().to_owned(), splits.is_mnist());
+        // Otherwise a changed file and manifest would silently take the paper's figures out of the tables.
+        ensure!(given.is_some() || is_papers, "{}: expected MNIST, found other data", dir.display());
+        let name = if is_papers { "mnist".to_owned() } else { other_name(&dir, &identity) };
+        Ok(Self { name, dir, identity, is_papers })
     }
 
     /// The name in `result.json`: `mnist`, or the folder's name and the start of its digest.
@@ -104,96 +77,77 @@ impl DataSet {
     }
 }
 
-/// SHA-256 over the four files as they read when unpacked.
-fn content_digest(dir: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    for name in IDX_FILES {
-        let mut content = Vec::new();
-        open_idx(dir, name)?
-            .take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut content)
-            .with_context(|| format!("reading {} in {}", name, dir.display()))?;
-        let len = content.len() as u64;
-        ensure!(len <= MAX_FILE_BYTES, "{name} in {}: more than {MAX_FILE_BYTES} bytes", dir.display());
-        hash.update(len.to_le_bytes());
-        hash.update(&content);
-    }
-    Ok(hex(&hash.finalize()))
-}
-
-fn open_idx(dir: &Path, name: &str) -> Result<Box<dyn Read>> {
-    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
-    let (plain, packed) = (dir.join(name), dir.join(format!("{name}.gz")));
-    if packed.exists() {
-        Ok(Box::new(GzDecoder::new(open(&packed)?)))
-    } else if plain.exists() {
-        Ok(Box::new(open(&plain)?))
-    } else {
-        bail!("{}: expected {name} or {name}.gz, found neither", dir.display())
-    }
+fn other_name(dir: &Path, identity: &str) -> String {
+    let folder = dir.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy());
+    format!("{folder} (sha256 {})", &identity[..12])
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::workspace_root;
 
-    fn gz(content: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
+    /// An IDX file: unsigned bytes in `shape`, counting up.
+    fn idx(shape: &[u32]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, u8::try_from(shape.len()).unwrap()];
+        bytes.extend(shape.iter().flat_map(|size| size.to_be_bytes()));
+        let n: u32 = shape.iter().product();
+        bytes.extend((0..n).map(|i| u8::try_from(i % 10).unwrap()));
+        bytes
     }
 
-    /// A root with a tiny embedded set and its manifest.
-    fn root() -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("data/mnist");
-        fs::create_dir_all(&dir).unwrap();
-        let mut manifest = String::new();
-        for name in IDX_FILES {
-            let bytes = gz(name.as_bytes());
-            manifest += &format!("{}  {name}.gz\n", hex(&Sha256::digest(&bytes)));
-            fs::write(dir.join(format!("{name}.gz")), bytes).unwrap();
+    /// A small set in the form of MNIST.
+    fn small() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (part, n) in [("train", 6_000), ("t10k", 10)] {
+            fs::write(dir.path().join(format!("{part}-images-idx3-ubyte")), idx(&[n, 2, 2])).unwrap();
+            fs::write(dir.path().join(format!("{part}-labels-idx1-ubyte")), idx(&[n])).unwrap();
         }
-        fs::write(dir.join(data::MANIFEST), manifest).unwrap();
-        root
+        dir
     }
 
     #[test]
-    fn the_papers_data_are_known_by_content_whatever_their_packing() {
-        let root = root();
-        let embedded = DataSet::open(DataKind::Mnist, root.path(), None).unwrap();
-        let other = tempfile::tempdir().unwrap();
-        for name in IDX_FILES {
-            fs::write(other.path().join(name), name).unwrap();
-        }
-        let unpacked = DataSet::open(DataKind::Mnist, root.path(), Some(other.path())).unwrap();
-        assert!(embedded.is_papers() && unpacked.is_papers());
-        assert_eq!(embedded.identity(), unpacked.identity());
-        assert_eq!(unpacked.name(), "mnist");
-
-        fs::write(other.path().join(IDX_FILES[3]), "others").unwrap();
-        let changed = DataSet::open(DataKind::Mnist, root.path(), Some(other.path())).unwrap();
-        assert!(!changed.is_papers());
-        assert_ne!(changed.identity(), embedded.identity());
-        assert!(changed.name().contains(&changed.identity()[..12]), "{}", changed.name());
+    fn the_embedded_data_are_the_papers_wherever_they_lie() {
+        let root = workspace_root().unwrap();
+        let embedded = DataSet::open(DataKind::Mnist, &root, None).unwrap();
+        let given = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(embedded.dir())).unwrap();
+        assert!(embedded.is_papers() && given.is_papers());
+        assert_eq!(embedded.name(), "mnist");
+        assert_eq!(embedded.identity(), given.identity());
     }
 
     #[test]
-    fn missing_and_damaged_files_are_named() {
-        let root = root();
-        let empty = tempfile::tempdir().unwrap();
-        let error = DataSet::open(DataKind::Mnist, root.path(), Some(empty.path())).unwrap_err();
-        assert!(error.to_string().contains("train-images-idx3-ubyte.gz"), "{error}");
+    fn other_data_are_named_by_folder_and_content() {
+        let dir = small();
+        let other = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(dir.path())).unwrap();
+        assert!(!other.is_papers());
+        let folder = dir.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(other.name(), format!("{folder} (sha256 {})", &other.identity()[..12]));
 
-        fs::write(root.path().join("data/mnist/t10k-labels-idx1-ubyte.gz"), gz(b"changed")).unwrap();
+        let path = dir.path().join("train-labels-idx1-ubyte");
+        let mut labels = fs::read(&path).unwrap();
+        labels[8] ^= 1;
+        fs::write(&path, labels).unwrap();
+        let changed = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(dir.path())).unwrap();
+        assert_ne!(changed.identity(), other.identity());
+    }
+
+    #[test]
+    fn other_data_in_the_repositorys_place_are_refused() {
+        let (root, dir) = (tempfile::tempdir().unwrap(), small());
+        fs::create_dir(root.path().join("data")).unwrap();
+        fs::rename(dir.path(), root.path().join("data/mnist")).unwrap();
         let error = DataSet::open(DataKind::Mnist, root.path(), None).unwrap_err();
-        assert!(error.to_string().contains("t10k-labels-idx1-ubyte.gz"), "{error}");
+        assert!(error.to_string().contains("expected MNIST"), "{error}");
+    }
+
+    #[test]
+    fn missing_files_are_named() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(empty.path())).unwrap_err();
+        assert!(format!("{error:#}").contains("train-images-idx3-ubyte"), "{error:#}");
     }
 
     #[test]

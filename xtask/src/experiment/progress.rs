@@ -14,9 +14,6 @@ pub(crate) trait Progress: Sync {
     /// The share of the whole that is done, in `[0, 1]`.
     fn fraction(&self, done: f64);
 
-    /// A line that stays.
-    fn note(&self, line: &str);
-
     /// Whether the run should end at its next checkpoint.
     fn cancelled(&self) -> bool;
 
@@ -74,10 +71,6 @@ impl Progress for Span<'_> {
         self.whole.fraction(self.from + (self.to - self.from) * done.clamp(0.0, 1.0));
     }
 
-    fn note(&self, line: &str) {
-        self.whole.note(line);
-    }
-
     fn cancelled(&self) -> bool {
         self.whole.cancelled()
     }
@@ -118,7 +111,6 @@ mod tests {
         fn fraction(&self, done: f64) {
             self.0.lock().unwrap().push(done);
         }
-        fn note(&self, _: &str) {}
         fn cancelled(&self) -> bool {
             self.1
         }

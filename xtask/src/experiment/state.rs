@@ -28,7 +28,7 @@ struct Stamp {
     config_hash: String,
 }
 
-/// Makes the state folder ready and says whether there is a checkpoint to go on from.
+/// Makes the state folder ready, and says whether it is an earlier run's to go on from.
 ///
 /// Without `resume` the folder starts empty. With it, a folder that another configuration or format wrote is refused.
 ///

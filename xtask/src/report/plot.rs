@@ -92,11 +92,9 @@ fn draw_xy(area: &Area<'_>, x: &Axis, y: &Axis, series: &[Series]) -> Result<()>
     let x_scale = Scale::around(x, points().map(|point| point.0))?;
     let y_scale = Scale::around(y, points().map(|point| point.1))?;
     let mut builder = frame(area);
-    let mut chart = builder.build_cartesian_2d(x_scale.coord(), y_scale.coord()).map_err(fault)?;
+    let mut chart = builder.build_cartesian_2d(x_scale.clone(), y_scale.clone()).map_err(fault)?;
     chart
         .configure_mesh()
-        .x_label_formatter(&|&at| x_scale.label(at))
-        .y_label_formatter(&|&at| y_scale.label(at))
         .x_labels(x_scale.n_ticks())
         .y_labels(y_scale.n_ticks())
         .x_desc(&x.label)
@@ -130,12 +128,10 @@ fn draw_bars(area: &Area<'_>, categories: &[String], y: &Axis, series: &[(String
     let y_scale = Scale::above_floor(y, heights())?;
     let x_scale = Scale::categories(categories);
     let mut builder = frame(area);
-    let mut chart = builder.build_cartesian_2d(x_scale.coord(), y_scale.coord()).map_err(fault)?;
+    let mut chart = builder.build_cartesian_2d(x_scale.clone(), y_scale.clone()).map_err(fault)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .x_label_formatter(&|&at| x_scale.label(at))
-        .y_label_formatter(&|&at| y_scale.label(at))
         .x_labels(x_scale.n_ticks())
         .y_labels(y_scale.n_ticks())
         .y_desc(&y.label)

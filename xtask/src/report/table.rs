@@ -41,7 +41,7 @@ mod tests {
         ]);
         let lines: Vec<_> = text.lines().filter(|line| line.contains("a/")).collect();
         let end = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count() + word.len());
-        assert_eq!(end(lines[0], "1234"), end(lines[1], " 2").map(|at| at), "{text}");
+        assert_eq!(end(lines[0], "1234"), end(lines[1], " 2"), "{text}");
         assert!(lines[0].contains("27") && lines[0].contains("fails"), "{text}");
         assert!(lines[1].contains('–') && lines[1].contains("reported"), "{text}");
     }

@@ -1,4 +1,5 @@
-//! Rules on Rust files: a header, a list of files with `unsafe`, no ignored tests, a length to think about.
+//! Rules on Rust files: a header, lists of those with `unsafe` and of those that read the test set, no ignored tests, a
+//! length to think about.
 
 use super::SourceFile;
 
@@ -35,21 +36,47 @@ fn has_header(text: &str) -> bool {
     false
 }
 
-/// Files that allow `unsafe` and are not in the list, and files in the list that do not allow it.
-pub(super) fn check_unsafe(files: &[SourceFile], list: &[&str]) -> Vec<String> {
-    let mut findings = Vec::new();
-    for file in files.iter().filter(|file| allows_unsafe(&file.text)) {
-        if !list.contains(&file.path.as_str()) {
-            let advice = "only kernels may, and tidy.rs lists them";
-            findings.push(format!("{}: allows unsafe code; {advice}", file.path));
-        }
-    }
-    for path in list {
-        if !files.iter().any(|file| file.path == *path && allows_unsafe(&file.text)) {
-            findings.push(format!("{path}: in the list of files with unsafe code, and does not allow it"));
-        }
-    }
+/// Files that allow `unsafe` outside `places`, and files in `places` that are gone or no longer do.
+pub(super) fn check_unsafe(files: &[SourceFile], places: &[&str]) -> Vec<String> {
+    let advice = "only kernels may allow unsafe code, and tidy.rs lists them";
+    check_places(files, places, |file| allows_unsafe(&file.text), advice)
+}
+
+/// Files that read the test set outside `places`, and files in `places` that are gone or no longer do.
+pub(super) fn check_test_set(files: &[SourceFile], places: &[&str]) -> Vec<String> {
+    let advice = "only final reports may read the test set, and tidy.rs lists them";
+    check_places(files, places, |file| reads_test_set(&file.text), advice)
+}
+
+/// What `does` finds outside `places` (files, and folders that end in `/`), and files in `places` where it finds nothing.
+///
+/// A folder may hold nothing of the kind; a single file that does not is a line to be taken out of the list.
+fn check_places(
+    files: &[SourceFile],
+    places: &[&str],
+    does: impl Fn(&SourceFile) -> bool,
+    advice: &str,
+) -> Vec<String> {
+    let is_listed = |path: &str| {
+        places.iter().any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place })
+    };
+    let found: Vec<&str> = files.iter().filter(|file| does(file)).map(|file| file.path.as_str()).collect();
+    let mut findings: Vec<_> =
+        found.iter().filter(|path| !is_listed(path)).map(|path| format!("{path}: {advice}")).collect();
+    let stale = places.iter().filter(|place| !place.ends_with('/') && !found.contains(place));
+    findings.extend(stale.map(|place| format!("{place}: listed in tidy.rs without need; {advice}")));
     findings
+}
+
+/// Whether code, not a comment, names the method that gives the test set out.
+fn reads_test_set(text: &str) -> bool {
+    // In two parts, or this line would be found.
+    let method = concat!("into", "_test");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
+        line.match_indices(method)
+            .any(|(at, _)| !line[..at].ends_with(is_word) && !line[at + method.len()..].starts_with(is_word))
+    })
 }
 
 /// Whether an attribute lifts the workspace's `unsafe_code = "deny"`, on one line or over several.
@@ -118,6 +145,25 @@ mod tests {
         )];
         assert!(check_unsafe(&plain, &[]).is_empty());
         assert_eq!(check_unsafe(&plain, &["a.rs", "gone.rs"]).len(), 2, "stale entries");
+        assert!(check_unsafe(&plain, &["kernel/"]).is_empty(), "a folder may be empty");
+        let inside =
+            [SourceFile { path: "kernel/a.rs".into(), ..file("#[allow(unsafe_code)]\nfn f() {}\n") }];
+        assert!(check_unsafe(&inside, &["kernel/"]).is_empty());
+        assert_eq!(check_unsafe(&inside, &["kern/", "kernel/b/"]).len(), 1);
+    }
+
+    #[test]
+    fn the_test_set_is_read_in_listed_files_only() {
+        let method = concat!("into", "_test");
+        for (code, reads) in [
+            (format!("let t = splits.{method}()?;\n"), true),
+            (format!("open(dir).and_then(Splits::{method})\n"), true),
+            (format!("// splits.{method}() would\n/// [`{method}`]\n"), false),
+            (format!("x.{method}_order(); not_{method}();\n"), false),
+        ] {
+            assert_eq!(check_test_set(&[file(&code)], &[]).len(), usize::from(reads), "{code}");
+            assert_eq!(check_test_set(&[file(&code)], &["a.rs"]).len(), usize::from(!reads), "{code}");
+        }
     }
 
     #[test]

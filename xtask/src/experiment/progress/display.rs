@@ -104,10 +104,6 @@ impl Progress for Bar {
         self.update(|position| position.advance(done));
     }
 
-    fn note(&self, line: &str) {
-        self.bar.println(line);
-    }
-
     fn cancelled(&self) -> bool {
         interrupted()
     }
@@ -160,10 +156,6 @@ impl Progress for Lines {
         if due {
             self.print(&position);
         }
-    }
-
-    fn note(&self, line: &str) {
-        eprintln!("{} {line}", self.name);
     }
 
     fn cancelled(&self) -> bool {

