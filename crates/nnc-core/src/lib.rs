@@ -19,6 +19,10 @@
 //!
 //! candle is re-exported as [`candle`] and [`candle_nn`]: this crate alone names its version.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/networks.md")]
+struct NetworksPage;
+
 pub use candle_core as candle;
 pub use candle_nn;
 

@@ -22,6 +22,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/pruning.md")]
+struct PruningPage;
+
 pub mod dead;
 pub mod dropout;
 pub mod importance;

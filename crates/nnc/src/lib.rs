@@ -8,6 +8,10 @@
 //! | [`archive`] | the `.nnc` file: networks and weights as they are stored, checked and accounted for |
 //! | [`storage`] | compressed sizes by arithmetic, from densities and widths alone |
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub mod archive;
 pub mod deep_compression;
 pub mod pipeline;
