@@ -1,4 +1,5 @@
-//! The archive and the command from outside.
+//! The archive, the command and the pipeline from outside.
+#![allow(clippy::cast_possible_truncation, reason = "small test numbers")]
 
 mod allocator;
 mod archive;
