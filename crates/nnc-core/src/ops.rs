@@ -14,7 +14,7 @@
 //! | [`softmax`], [`log_softmax`], [`softmax_cross_entropy`] | the loss with its softmax |
 //!
 //! Results are the same bits for every number of threads: work is cut by its size, sums over a batch are made of a
-//! fixed number of partial sums that are added in order. Plain loops that define every operator are in [`reference`].
+//! fixed number of partial sums that are added in order. Plain loops that define every operator are in [`mod@reference`].
 
 mod args;
 mod backward;
