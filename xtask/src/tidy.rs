@@ -53,8 +53,9 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     let deny = fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
     let mut findings = arrows::check(&metadata.workspace_packages());
     findings.extend(licences::check(&metadata.packages, &licences::allowed(&deny)?));
-    findings.extend(source::check_unsafe(&files, UNSAFE_PLACES));
-    findings.extend(source::check_test_set(&files, TEST_SET_PLACES));
+    let rust: Vec<SourceFile> = files.iter().filter(|file| is_rust(&file.path)).cloned().collect();
+    findings.extend(source::check_unsafe(&rust, UNSAFE_PLACES));
+    findings.extend(source::check_test_set(&rust, TEST_SET_PLACES));
     for file in &files {
         findings.extend(text::check(file));
         if is_rust(&file.path) {

@@ -1,3 +1,5 @@
+//! Removal of dead neurons changes no output, and finds everything at once.
+
 use nnc_core::candle::{Device, Tensor};
 use nnc_core::forward;
 use nnc_core::network::{Conv, Network};

@@ -1,3 +1,5 @@
+//! What a masked source serves, lets learn, saves and stores.
+
 use nnc_core::candle::Var;
 use nnc_core::source::VarSource;
 use nnc_core::weight::WeightTensor;
