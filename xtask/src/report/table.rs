@@ -1,6 +1,6 @@
 //! The table in the terminal: metric · paper · ours · unit · verdict.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::number::figure;
 use crate::experiment::Row;
@@ -8,7 +8,7 @@ use crate::experiment::Row;
 /// One table over `rows`.
 pub(crate) fn text_table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["metric", "paper", "ours", "unit", "verdict"]);
     for row in rows {
