@@ -8,11 +8,14 @@ use crate::experiment::plot::{Axis, Chart, Mark, Plot, Series};
 use crate::reproduce::deep_compression_storage::tables::NETWORKS;
 
 pub(super) fn plots(tested: &[Tested<'_>]) -> Vec<Plot> {
-    vec![steps(tested), bytes(tested), trade_off(tested)]
+    // One seed tells the story of the steps and the bytes; the trade-off shows all.
+    let seed = tested.iter().map(|run| run.plan.recipe.seed).min();
+    let one_seed: Vec<&Tested<'_>> = tested.iter().filter(|run| Some(run.plan.recipe.seed) == seed).collect();
+    vec![steps(&one_seed), bytes(&one_seed), trade_off(tested)]
 }
 
 /// Validation error against density, step by step.
-fn steps(tested: &[Tested<'_>]) -> Plot {
+fn steps(tested: &[&Tested<'_>]) -> Plot {
     let series = tested.iter().map(|run| Series {
         label: run.plan.file_stem(),
         mark: Mark::LinePoints,
@@ -33,7 +36,7 @@ fn steps(tested: &[Tested<'_>]) -> Plot {
 }
 
 /// What the bytes of each file are for.
-fn bytes(tested: &[Tested<'_>]) -> Plot {
+fn bytes(tested: &[&Tested<'_>]) -> Plot {
     let kilobytes = |run: &Tested<'_>, parts: &[Part]| {
         parts.iter().map(|&part| run.ledger.bytes_of(part)).sum::<u64>() as f64 / 1e3
     };
