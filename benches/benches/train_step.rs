@@ -99,10 +99,10 @@ fn conv_3x3() -> impl FnMut() {
     }
 }
 
-/// The workloads with their multiply-adds a step (forward, weight gradients, input gradients of all but the first layer).
 /// Name, multiply-adds of a step, the step.
 type Workload = (&'static str, u64, Box<dyn FnMut()>);
 
+/// The workloads with their multiply-adds a step (forward, weight gradients, input gradients of all but the first layer).
 fn workloads() -> Vec<Workload> {
     let (mut small, mut large) = (lenet_300_100(), lenet_5());
     vec![
@@ -126,7 +126,8 @@ fn train_step(criterion: &mut Criterion) {
 
 criterion_group!(benches, train_step);
 
-/// With `NNC_PEER_SECONDS` set: medians and minima of as many seconds a workload; otherwise criterion.
+/// With `NNC_PEER_SECONDS` set: medians and minima of as many seconds a workload, and the process's peak memory; otherwise
+/// criterion.
 fn main() {
     let Ok(seconds) = std::env::var("NNC_PEER_SECONDS") else {
         benches();
@@ -141,9 +142,17 @@ fn main() {
         let (median, minimum) = measure(&mut step, seconds);
         #[allow(clippy::print_stdout, reason = "this line is what the peers' script reads")]
         {
-            println!("{name} {median:.4} {minimum:.4}");
+            println!("{name} {median:.4} {minimum:.4} {:.1}", peak_mib());
         }
     }
+}
+
+/// The most memory that this process has held, in MiB; 0 where the system does not tell.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
 }
 
 /// Median and minimum of a step, in milliseconds.

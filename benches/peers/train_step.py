@@ -3,13 +3,17 @@
 Same shapes, same work, in float32 on the CPU: forward, loss, backward, SGD with momentum 0.9. Runs ours and
 PyTorch's by turns, so that a busy machine slows both, and prints medians, minima and their ratio.
 
-    python benches/peers/train_step.py [--threads 2] [--rounds 3] [--seconds 2] [--only NAME] [--peer-only]
+    python benches/peers/train_step.py [--threads 2] [--rounds 3] [--seconds 2] [--only NAME] [--peer-only] [--memory]
+
+With --memory it prints the peak memory of two processes that do nothing but train LeNet-5, ours and PyTorch's.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
+import sys
 import time
 
 import torch
@@ -79,11 +83,11 @@ def measure(step, seconds):
 
 
 def ours(name, args):
-    """(median, minimum) of `cargo bench --bench train_step` in milliseconds."""
+    """(median, minimum, peak) of `cargo bench --bench train_step`, in milliseconds and MiB."""
     settings = {"NNC_PEER_SECONDS": str(args.seconds), "NNC_PEER_ONLY": name, "RAYON_NUM_THREADS": str(args.threads)}
     command = ["cargo", "bench", "--quiet", "-p", "nnc-benches", "--bench", "train_step"]
     output = subprocess.run(command, env=os.environ | settings, check=True, capture_output=True, text=True).stdout
-    return tuple(float(field) for field in output.split()[1:3])
+    return tuple(float(field) for field in output.split()[1:4])
 
 
 def compare(name, args):
@@ -92,7 +96,7 @@ def compare(name, args):
         times = measure(step, args.seconds)
         peer.append((statistics.median(times), min(times)))
         if not args.peer_only:
-            own.append(ours(name, args))
+            own.append(ours(name, args)[:2])
     summary = lambda rounds: (statistics.median(m for m, _ in rounds), min(m for _, m in rounds))
     (median, minimum) = summary(peer)
     line = f"{name:15} PyTorch {median:8.3f} ms (min {minimum:7.3f})"
@@ -103,6 +107,14 @@ def compare(name, args):
     print(line, flush=True)
 
 
+def memory(args):
+    own = ours("lenet-5", args)[2]
+    command = [sys.executable, __file__, "--only", "lenet-5", "--peer-only", "--print-peak", "--rounds", "1"]
+    command += ["--threads", str(args.threads)]
+    peer = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    print(f"lenet-5 peak memory   PyTorch {peer:.0f} MiB   nnc {own:.0f} MiB   ratio {own / peer:.2f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
@@ -110,12 +122,18 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0, help="for each workload, side and round")
     parser.add_argument("--only", choices=WORKLOADS)
     parser.add_argument("--peer-only", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--print-peak", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     print(f"torch {torch.__version__}, {args.threads} threads, {args.rounds} rounds of {args.seconds} s")
+    if args.memory:
+        return memory(args)
     for name in [args.only] if args.only else WORKLOADS:
         compare(name, args)
+    if args.print_peak:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":
