@@ -6,7 +6,7 @@ use crate::model::Outputs;
 use crate::network::{Network, Node, Op};
 use crate::ops::{self, Activation, LrnConfig, Pool2dConfig};
 use crate::source::{ParamSource, Step};
-use crate::tap::{Port, Taps};
+use crate::tap::{Port, Site, Taps};
 use crate::{Error, Result};
 
 /// The outputs of `network` named in `want`, for one input of shape `(B, …)`.
@@ -45,7 +45,7 @@ pub fn run_many(
         return Err(Error::invalid("number of inputs", expected, inputs.len()));
     }
     for site in taps.sites() {
-        network.value(&site.node)?;
+        check_site(network, site)?;
     }
     let wanted = want.iter().map(|name| network.output(name)).collect::<Result<Vec<_>>>()?;
     let needed = needed_values(network, &wanted);
@@ -65,6 +65,20 @@ pub fn run_many(
         outputs.push(*name, output);
     }
     Ok(outputs)
+}
+
+/// A tap that no value would ever pass is a mistake of whoever hung it.
+fn check_site(network: &Network, site: &Site) -> Result<()> {
+    let value = network.value(&site.node)?;
+    let Port::Input(index) = site.port else { return Ok(()) };
+    let n_inputs = match value.checked_sub(network.inputs().len()) {
+        Some(node_idx) => network.reads(node_idx).len(),
+        None => 0,
+    };
+    if index < n_inputs {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("tap on an input of `{}`", site.node), format!("below {n_inputs}"), index))
 }
 
 /// Marks the values that the wanted ones depend on.

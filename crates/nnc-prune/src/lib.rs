@@ -20,6 +20,8 @@
 //! assert_eq!(mask.to_tensor(&Device::Cpu)?.to_vec2::<f32>()?, [[0.0, 1.0], [1.0, 0.0]]);
 //! # Ok::<(), nnc_core::Error>(())
 //! ```
+//!
+//! A model written in candle is pruned through its `VarMap`: see `examples/prune_candle_model.rs`.
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use nnc_core::candle::{self, CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use nnc_core::params::{ParamKind, Params};
 use nnc_core::source::{ParamSource, Step, Trainable};
-use nnc_core::weight::{Positions, StoredWeight, Values};
+use nnc_core::weight::{StoredWeight, Values, WeightTensor};
 use nnc_core::{Error, Result};
 
 use crate::mask::Mask;
@@ -13,7 +13,10 @@ use crate::mask::Mask;
 /// What gradient reaches the weight behind a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gradient {
-    /// None where pruned: a pruned weight stays as it is (Han 2015).
+    /// None where pruned: the loss leaves a pruned weight as it is (Han 2015).
+    ///
+    /// Weight decay still shrinks the value behind the mask, and momentum from before it was pruned still moves it; the
+    /// network sees 0 all the same, and a value that is 0 stays exactly 0.
     Masked,
     /// All of it: a pruned weight goes on learning and may come back (Guo, Yao, Chen, "Dynamic Network Surgery", NIPS 2016).
     StraightThrough,
@@ -104,9 +107,7 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
     fn get(&self, name: &str, step: &Step) -> Result<Tensor> {
         let weight = self.inner.get(name, step)?;
         let Some(entry) = self.masks.entry(name) else { return Ok(weight) };
-        if weight.dims() != entry.mask.shape() {
-            return Err(Error::shape(format!("mask of `{name}`"), weight.dims(), entry.mask.shape()));
-        }
+        check_shape(name, weight.dims(), &entry.mask)?;
         Ok(weight.contiguous()?.apply_op1(Masked { mask: entry.tensor, gradient: self.gradient })?)
     }
 
@@ -148,8 +149,9 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
     fn freeze(&self, name: &str) -> Result<StoredWeight> {
         let stored = self.inner.freeze(name)?;
         let Some(mask) = self.masks.get(name) else { return Ok(stored) };
-        if let (Positions::All, Values::F32(values)) = (stored.positions(), stored.values()) {
-            return mask.stored(values);
+        check_shape(name, stored.shape(), &mask)?;
+        if matches!(stored.values(), Values::F32(_)) {
+            return narrowed(&stored, &mask);
         }
         // Another method has chosen the stored form; it must already hold zeros wherever this mask prunes.
         for entry in stored.entries() {
@@ -165,6 +167,24 @@ impl<S: ParamSource> ParamSource for MaskedSource<S> {
         }
         Ok(stored)
     }
+}
+
+/// Floats, placed in whatever way, without those that the mask prunes.
+fn narrowed(stored: &StoredWeight, mask: &Mask) -> Result<StoredWeight> {
+    let mut values = vec![0.0; mask.len()];
+    let mut listed = vec![false; mask.len()];
+    for entry in stored.entries() {
+        let (flat_idx, value) = entry?;
+        (values[flat_idx], listed[flat_idx]) = (value, true);
+    }
+    Mask::from_fn(mask.shape(), |i| listed[i] && mask.keeps(i)).stored(&values)
+}
+
+fn check_shape(name: &str, shape: &[usize], mask: &Mask) -> Result<()> {
+    if shape == mask.shape() {
+        return Ok(());
+    }
+    Err(Error::shape(format!("mask of `{name}`"), shape, mask.shape()))
 }
 
 /// `mask ⊙ w` as one operator.

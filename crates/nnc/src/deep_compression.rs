@@ -128,8 +128,16 @@ impl<'a> Pipeline<'a> {
 
     /// Prunes in rounds, each followed by retraining; then cuts what is dead.
     fn prune(&mut self) -> Result<dead::Removed> {
-        let Some(retraining) = &self.job.recipe.retraining else { return Ok(dead::Removed::default()) };
         let goals = self.goals()?;
+        let Some(retraining) = &self.job.recipe.retraining else {
+            return match goals.first() {
+                Some((name, ..)) => {
+                    let expected = format!("a [retraining] section, since it prunes `{name}`");
+                    Err(Error::invalid("recipe", expected, "none"))
+                }
+                None => Ok(dead::Removed::default()),
+            };
+        };
         for round in 1..=retraining.rounds {
             for (name, goal, sigma) in &goals {
                 let goal = goal.at_round(round, retraining.rounds);
@@ -146,10 +154,11 @@ impl<'a> Pipeline<'a> {
             self.finish_step(&step, &trainee)?;
         }
         let removed = dead::remove(&self.network, &mut self.params, &self.masks)?;
-        for (name, _, _) in &goals {
-            if let Some(mask) = self.masks.get(name) {
-                let masked = mask.apply(self.params.tensor(name)?)?;
-                self.params.replace(name, masked)?;
+        // All masks, not only those of the goals: a weight that is not pruned loses what its dead neurons read and fed.
+        for name in self.masks.names() {
+            if let Some(mask) = self.masks.get(&name) {
+                let masked = mask.apply(self.params.tensor(&name)?)?;
+                self.params.replace(&name, masked)?;
             }
         }
         Ok(removed)
@@ -175,7 +184,9 @@ impl<'a> Pipeline<'a> {
                 shared.push((name.clone(), weight));
             }
         }
-        let mut source = CodebookSource::new(VarSource::new(&self.params)?, shared)?;
+        // What is pruned and not shared goes on training, under its mask.
+        let masked = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+        let mut source = CodebookSource::new(masked, shared)?;
         if let Some(sharing) = &self.job.recipe.sharing {
             source = source.with_centroid_lr_scale(sharing.lr_scale);
         }
@@ -198,12 +209,7 @@ impl<'a> Pipeline<'a> {
         let kind = self.params.kind(name).expect("every parameter of the recipe was declared");
         let frozen = source.freeze(name)?;
         let Some(layer) = layer else { return Ok((name.to_owned(), kind, frozen)) };
-        let weight = match (self.masks.get(name), layer.share) {
-            // Pruned but not shared: the zeros have to be found again.
-            (Some(mask), None) => mask.stored(&self.params.tensor(name)?.flatten_all()?.to_vec1::<f32>()?)?,
-            _ => frozen,
-        };
-        Ok((name.to_owned(), kind, pipeline::store(weight, layer.store)?))
+        Ok((name.to_owned(), kind, pipeline::store(frozen, layer.store)?))
     }
 
     /// Takes over the trained parameters and asks validation what it thinks.

@@ -86,7 +86,7 @@ pub trait Callback<L: Learner + ?Sized>: Debug {
 
 /// Scores the learner after each epoch and ends with the state of the best epoch (the first of equals).
 ///
-/// The score should come from validation data; higher is better.
+/// The score should come from validation data; higher is better, and a score that is not a number is worse than any.
 pub struct KeepBest<F> {
     score: F,
     best: Option<(f64, Params)>,
@@ -113,7 +113,7 @@ impl<F> Debug for KeepBest<F> {
 impl<L: Learner + ?Sized, F: FnMut(&L) -> Result<f64>> Callback<L> for KeepBest<F> {
     fn on_epoch(&mut self, learner: &mut L, _optimizer: &mut Optimizer, _event: &EpochEnd) -> Result<Flow> {
         let score = (self.score)(learner)?;
-        if self.best_score().is_none_or(|best| score > best) {
+        if self.best_score().is_none_or(|best| score > best || best.is_nan() && !score.is_nan()) {
             self.best = Some((score, learner.state()?));
         }
         Ok(Flow::Continue)

@@ -52,10 +52,8 @@ impl Checkpoint {
         for (i, callback) in callbacks.iter().enumerate() {
             all.extend_prefixed(&format!("callback{i}/"), &callback.state()?);
         }
-        // Written beside and renamed: a kill at any moment leaves the old file or the new one, whole.
-        let partial = self.path.with_extension("partial");
-        all.save(&partial)?;
-        std::fs::rename(&partial, &self.path).map_err(|e| Error::io(&self.path, e))
+        // `save` renames a whole file into place: a kill at any moment leaves the old checkpoint or the new one.
+        all.save(&self.path)
     }
 
     /// Loads the saved run into its parts, or says that there is none.
@@ -65,7 +63,8 @@ impl Checkpoint {
         optimizer: &mut Optimizer,
         callbacks: &mut [&mut dyn Callback<L>],
     ) -> Result<Option<Position>> {
-        if !self.path.exists() {
+        // A file that is there but cannot be looked at must not be taken for none, and then be written over.
+        if !self.path.try_exists().map_err(|e| Error::io(&self.path, e))? {
             return Ok(None);
         }
         let all = Params::load(&self.path, &candle_core::Device::Cpu)?;

@@ -137,6 +137,18 @@ fn a_tap_on_an_unknown_node_lists_the_known_ones() {
 }
 
 #[test]
+fn a_tap_on_an_input_that_a_node_has_not_is_refused() {
+    let (network, specs) = network();
+    let x = input(&[1, 2, 9, 9], 3);
+    for (node, index) in [("conv1", 1), ("x", 0)] {
+        let mut taps = Taps::new();
+        taps.transform(Site::input(node, index), Box::new(Negate));
+        let error = run(&network, &source(&specs), &taps, &x, &["logits"], &Step::eval()).unwrap_err();
+        assert!(error.to_string().contains(&format!("an input of `{node}`")), "{error}");
+    }
+}
+
+#[test]
 fn only_what_an_output_needs_is_run() {
     let (network, specs) = network();
     let mut params = specs.init(1, &Device::Cpu).unwrap();

@@ -14,3 +14,4 @@ mod ops_golden;
 mod ops_kernels;
 mod ops_threads;
 mod training;
+mod training_golden;

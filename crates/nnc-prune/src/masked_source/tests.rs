@@ -2,7 +2,6 @@
 
 use nnc_core::candle::Var;
 use nnc_core::source::VarSource;
-use nnc_core::weight::WeightTensor;
 
 use super::*;
 
@@ -62,6 +61,7 @@ fn the_frozen_weight_is_the_served_one() {
 fn a_mask_of_another_shape_is_refused() {
     let source = source(Gradient::Masked);
     source.masks.set("w", Mask::all(&[4])).unwrap();
-    let message = source.get("w", &Step::eval()).unwrap_err().to_string();
-    assert!(message.contains("mask of `w`"), "{message}");
+    for error in [source.get("w", &Step::eval()).unwrap_err(), source.freeze("w").unwrap_err()] {
+        assert!(error.to_string().contains("mask of `w`"), "{error}");
+    }
 }

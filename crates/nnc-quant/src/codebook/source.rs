@@ -91,17 +91,18 @@ impl SharedWeight {
     fn load(&mut self, name: &str, state: &Params) -> Result<()> {
         let positions = state.tensor(&format!("positions/{name}"))?.to_vec1::<u32>()?;
         let codes = state.tensor(&format!("codes/{name}"))?.to_vec1::<u32>()?;
-        let centroids = state.tensor(&format!("centroids/{name}"))?;
+        let centroids = state.tensor(&format!("centroids/{name}"))?.to_vec1::<f32>()?;
         let shape = self.assignment.shape.clone();
         let n: usize = shape.iter().product();
         let fits = positions.len() == codes.len()
+            && (1..=usize::from(u16::MAX)).contains(&centroids.len())
             && positions.is_sorted_by(|a, b| a < b)
             && positions.last().is_none_or(|&last| (last as usize) < n)
-            && codes.iter().all(|&code| (code as usize) < centroids.elem_count());
+            && codes.iter().all(|&code| (code as usize) < centroids.len());
         if !fits {
             return Err(Error::corrupt(
                 "saved codebook",
-                format!("the codes of `{name}` do not fit its shape {shape:?}"),
+                format!("positions, codes and centroids of `{name}` do not fit its shape {shape:?}"),
             ));
         }
         let codes = codes
@@ -109,7 +110,8 @@ impl SharedWeight {
             .map(|code| u16::try_from(code).expect("below the number of centroids"))
             .collect();
         self.assignment = Arc::new(Assignment { shape, positions, codes });
-        self.centroids = Var::from_tensor(&centroids.copy()?)?;
+        let n_shared = centroids.len();
+        self.centroids = Var::from_vec(centroids, n_shared, self.centroids.device())?;
         Ok(())
     }
 }

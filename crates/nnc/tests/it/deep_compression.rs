@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use nnc::archive::{Archive, Meta};
-use nnc::deep_compression::{Compressed, Job, Watch, run};
+use nnc::deep_compression::{Compressed, Job, Watch, evaluate, run};
 use nnc::recipe::Recipe;
 use nnc_core::candle::Device;
 use nnc_core::data::{Normalization, Splits};
 use nnc_core::network::Network;
-use nnc_core::params::ParamKind;
+use nnc_core::params::{ParamKind, Params};
 use nnc_core::rng::Rng;
+use nnc_core::source::VarSource;
+use nnc_core::train::Trainee;
 use nnc_core::{Error, Result};
 
 const RECIPE: &str = r#"
@@ -173,6 +175,51 @@ fn an_interrupted_and_resumed_job_writes_the_same_file() {
         assert!(matches!(stopped, Err(Error::Cancelled)), "stop at {stop_at}");
         assert!(file(&bench.run(&recipe, Some(dir.path()), None).unwrap()) == whole, "stopped at {stop_at}");
     }
+}
+
+#[test]
+fn what_is_pruned_and_not_shared_trains_on_under_its_mask_and_is_stored_as_validated() {
+    // Few enough connections that the network errs, and a rate at which pruned ones would come back with weight.
+    let text = RECIPE
+        .replace("share = { bits = 3 }", "")
+        .replace("density = 0.2", "density = 0.02")
+        .replace("kind = \"constant\", lr = 0.01", "kind = \"constant\", lr = 1.0");
+    let bench = Bench::new();
+    let compressed = bench.run(&Recipe::from_toml(&text).unwrap(), None, None).unwrap();
+    let read = Archive::read(&file(&compressed)).unwrap();
+    let stored = read.params(&Device::Cpu).unwrap();
+    let flat = |params: &Params| {
+        params.tensor("ip1.weight").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (before, after) = (flat(&compressed.pruned), flat(&stored));
+    assert!(before.contains(&0.0) && before != after);
+    for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+        assert!(*before != 0.0 || *after == 0.0, "ip1.weight[{i}] was pruned and came back as {after}");
+    }
+    let trainee = Trainee::new(compressed.network.clone(), VarSource::new(&stored).unwrap());
+    let normalization = Normalization::of(bench.data.train());
+    let validation = evaluate(&trainee, bench.data.validation(), &normalization).unwrap();
+    assert!(validation.n_errors > 0, "a network without errors cannot show a difference");
+    assert_eq!(validation, compressed.steps[3].validation);
+}
+
+#[test]
+fn a_weight_without_a_goal_loses_what_its_dead_neurons_feed() {
+    // Nine connections into twelve neurons: at least three have none.
+    let text = RECIPE.replace("density = 0.2", "density = 0.02").replace("prune = { quality = 0.5 }", "");
+    let compressed = Bench::new().run(&Recipe::from_toml(&text).unwrap(), None, None).unwrap();
+    let rows = |name: &str| compressed.pruned.tensor(name).unwrap().to_vec2::<f32>().unwrap();
+    let (ip1, ip2) = (rows("ip1.weight"), rows("ip2.weight"));
+    let dead: Vec<usize> = (0..12).filter(|&i| ip1[i].iter().all(|w| *w == 0.0)).collect();
+    assert!(dead.len() >= 3);
+    assert!(dead.iter().all(|&i| ip2.iter().all(|row| row[i] == 0.0)), "{dead:?}, {ip2:?}");
+}
+
+#[test]
+fn a_goal_to_prune_without_retraining_is_refused_rather_than_ignored() {
+    let recipe = Recipe { retraining: None, ..Recipe::from_toml(RECIPE).unwrap() };
+    let message = Bench::new().run(&recipe, None, None).unwrap_err().to_string();
+    assert!(message.contains("[retraining]") && message.contains("ip1.weight"), "{message}");
 }
 
 #[test]

@@ -5,4 +5,6 @@ mod allocator;
 mod archive;
 mod command;
 mod deep_compression;
+mod pipeline;
 mod samples;
+mod source_laws;
