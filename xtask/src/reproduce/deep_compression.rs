@@ -53,7 +53,7 @@ impl Experiment for DeepCompression {
         Duration::from_secs(match profile {
             Profile::Smoke => 20,
             Profile::Quick => 150,
-            Profile::Full => 45 * 60,
+            Profile::Full => 35 * 60,
         })
     }
 
