@@ -126,7 +126,7 @@ fn linear_ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     ticks
 }
 
-/// Ticks at powers of ten, with 2 and 5 between them where the range is short.
+/// Ticks at powers of ten, with 2 and 5 between them where the range is short, and at round numbers where it is shorter.
 fn log_ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     let mantissas: &[f64] = if to - from < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let mut ticks = Vec::new();
@@ -140,7 +140,12 @@ fn log_ticks(from: f64, to: f64) -> Vec<(f64, String)> {
         }
         power += 1.0;
     }
-    ticks
+    if ticks.len() >= 3 {
+        return ticks;
+    }
+    // From 37 to 44 there is none of these; an axis without numbers says nothing.
+    let values = linear_ticks(10.0_f64.powf(from), 10.0_f64.powf(to));
+    values.into_iter().map(|(value, text)| (value.log10(), text)).collect()
 }
 
 #[cfg(test)]
@@ -162,6 +167,9 @@ mod tests {
     fn log_ticks_are_powers_of_ten_and_denser_in_short_ranges() {
         assert_eq!(labels(&log_ticks(0.0, 4.0)), ["1", "10", "100", "1000", "10,000"]);
         assert_eq!(labels(&log_ticks(-0.1, 1.1)), ["1", "2", "5", "10"]);
+        let short = log_ticks(37.0_f64.log10(), 44.5_f64.log10());
+        assert_eq!(labels(&short), ["38", "40", "42", "44"]);
+        assert!((short[1].0 - 40.0_f64.log10()).abs() < 1e-12);
     }
 
     #[test]
