@@ -14,10 +14,10 @@ use super::backward::Slot;
 use super::config::{Activation, Conv2dConfig, Pool2dConfig};
 use super::gemm::{Mat, MatMut, matmul};
 use super::im2col::{Geometry, col2im, im2col};
+use super::kernel::pointwise::{add_bias, rectified_gradient, rectify};
+use super::kernel::rows;
 use super::parallel::{MAX_PARTIALS, chunk_size, for_each};
-use super::pointwise::positive;
 use super::pool::Windows;
-use super::rows;
 use super::scratch::Scratch;
 use crate::{Error, Result};
 
@@ -181,15 +181,14 @@ impl Conv2d {
             let out = &mut out[at..at + plane_len];
             match &self.pool {
                 Some(pool) => pool.max_plane(plane, out, &mut choices[at..at + plane_len]),
-                None => rows::copy(out, plane),
+                None => out.copy_from_slice(plane),
             }
             // Rounding is monotonic, so adding the bias after the maximum gives the same bits as before it.
-            if let Some(b) = b {
-                let b = b[channel];
-                out.iter_mut().for_each(|y| *y += b);
-            }
-            if self.activation == Activation::Relu {
-                out.iter_mut().for_each(|y| *y = positive(*y));
+            let relu = self.activation == Activation::Relu;
+            match b {
+                Some(b) => add_bias(out, b[channel], relu),
+                None if relu => rectify(out),
+                None => {}
             }
         }
     }
@@ -198,24 +197,20 @@ impl Conv2d {
     fn product_gradient(&self, grad: &[f32], y: &[f32], choices: &[u16], group: usize, out: &mut [f32]) {
         let (plane_len, images) = (self.result_plane(), grad.len() / self.result_len());
         let relu = self.activation == Activation::Relu;
+        let mut masked = Scratch::new(plane_len);
         for (i, out) in out.chunks_exact_mut(self.geometry.out_plane()).enumerate() {
             let (channel, image) = (group * self.geometry.group_outputs() + i / images, i % images);
             let at = image * self.result_len() + channel * plane_len;
             let range = at..at + plane_len;
             let (grad, y) = (&grad[range.clone()], &y[range.clone()]);
             match &self.pool {
-                Some(pool) => {
-                    out.fill(0.0);
-                    let masked =
-                        grad.iter().zip(y).map(|(grad, y)| if relu && *y <= 0.0 { 0.0 } else { *grad });
-                    pool.unpool_plane(masked, &choices[range], out);
+                Some(pool) if relu => {
+                    rectified_gradient(&mut masked, grad, y);
+                    pool.unpool_plane(&masked, &choices[range], out);
                 }
-                None if relu => {
-                    for ((out, grad), y) in out.iter_mut().zip(grad).zip(y) {
-                        *out = if *y <= 0.0 { 0.0 } else { *grad };
-                    }
-                }
-                None => rows::copy(out, grad),
+                Some(pool) => pool.unpool_plane(grad, &choices[range], out),
+                None if relu => rectified_gradient(out, grad, y),
+                None => out.copy_from_slice(grad),
             }
         }
     }

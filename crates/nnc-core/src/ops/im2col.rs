@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use super::config::Conv2dConfig;
-use super::rows;
+use super::kernel::lines::{self, Lines};
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl Geometry {
         self.batch * self.out_plane() * self.out_channels * self.taps()
     }
 
-    /// Calls `visit(tap, channel, row_offset, column)` for every tap of a group; offsets are into the padded input.
+    /// Calls `visit(index, tap)` for every tap of a group.
     fn taps_of(&self, group: usize, mut visit: impl FnMut(usize, Tap)) {
         let channels = group * self.group_inputs()..(group + 1) * self.group_inputs();
         let mut tap = 0;
@@ -99,11 +99,64 @@ impl Span {
     }
 }
 
-impl Geometry {
-    /// The input row that output row `out_row` reads through `tap`, if it is not padding.
-    fn input_row(&self, out_row: usize, tap: &Tap) -> Option<usize> {
-        let row = (out_row * self.config.stride.0 + tap.down).checked_sub(self.config.padding.0)?;
-        (row < self.input.0).then_some(row)
+/// The output rows of a tile that a tap serves; the others read padding.
+struct Rows {
+    /// Counted from the tile's first.
+    served: Range<usize>,
+    /// The input row that the first of them reads.
+    first: usize,
+}
+
+impl Rows {
+    fn of(geometry: &Geometry, out_rows: &Range<usize>, tap: &Tap) -> Self {
+        let (stride, padding) = (geometry.config.stride.0, geometry.config.padding.0);
+        let start = padding.saturating_sub(tap.down).div_ceil(stride).clamp(out_rows.start, out_rows.end);
+        let end = (geometry.input.0 + padding).saturating_sub(tap.down).div_ceil(stride);
+        let end = end.clamp(start, out_rows.end);
+        let first = (start * stride + tap.down).saturating_sub(padding);
+        Self { served: start - out_rows.start..end - out_rows.start, first }
+    }
+}
+
+/// One tap's line of the columns and the lines of the image that it reads.
+struct Reads {
+    rows: Rows,
+    cols: Span,
+    /// Of the first read element, in an image.
+    offset: usize,
+    /// Of the place of that element, in the image's part of the columns' line.
+    place: usize,
+    lines: Lines,
+}
+
+impl Reads {
+    /// Of nothing where `None`: the tap reads only padding.
+    fn of(geometry: &Geometry, out_rows: &Range<usize>, tap: &Tap) -> Option<Self> {
+        let (rows, cols) = (Rows::of(geometry, out_rows, tap), tap.cols);
+        let (width, packed) = (geometry.input.1, geometry.output.1);
+        let lines = Lines {
+            rows: rows.served.len(),
+            width: cols.end - cols.start,
+            pitch: width * geometry.config.stride.0,
+            packed,
+        };
+        let offset = tap.channel * geometry.in_plane() + rows.first * width + cols.first;
+        let place = rows.served.start * packed + cols.start;
+        (lines.rows > 0 && lines.width > 0).then_some(Self { rows, cols, offset, place, lines })
+    }
+
+    /// Writes zeros to the places in `line`, the part of one image, that read padding.
+    fn pad(&self, line: &mut [f32]) {
+        let packed = self.lines.packed;
+        line[..self.rows.served.start * packed].fill(0.0);
+        line[self.rows.served.end * packed..].fill(0.0);
+        if self.lines.width < packed {
+            for row in self.rows.served.clone() {
+                let row = &mut line[row * packed..(row + 1) * packed];
+                row[..self.cols.start].iter_mut().for_each(|out| *out = 0.0);
+                row[self.cols.end..].iter_mut().for_each(|out| *out = 0.0);
+            }
+        }
     }
 }
 
@@ -118,29 +171,23 @@ pub(crate) fn im2col(
     columns: &mut [f32],
 ) {
     let image_len = geometry.in_channels * geometry.in_plane();
-    let pixels = images.len() / image_len * out_rows.len() * geometry.output.1;
+    let part_len = out_rows.len() * geometry.output.1;
+    let pixels = images.len() / image_len * part_len;
     let stride = geometry.config.stride.1;
     geometry.taps_of(group, |tap_idx, tap| {
-        let mut line = columns[tap_idx * pixels..(tap_idx + 1) * pixels].chunks_exact_mut(geometry.output.1);
-        for image in images.chunks_exact(image_len) {
-            let plane = &image[tap.channel * geometry.in_plane()..][..geometry.in_plane()];
-            for (out_row, out) in out_rows.clone().zip(&mut line) {
-                let Some(row) = geometry.input_row(out_row, &tap) else {
-                    out.fill(0.0);
-                    continue;
-                };
-                let Span { start, end, first } = tap.cols;
-                out[..start].fill(0.0);
-                out[end..].fill(0.0);
-                let out = &mut out[start..end];
-                let source = &plane[row * geometry.input.1..(row + 1) * geometry.input.1];
-                if stride == 1 {
-                    rows::copy(out, &source[first..first + out.len()]);
-                } else {
-                    for (out, source) in out.iter_mut().zip(source[first..].iter().step_by(stride)) {
-                        *out = *source;
-                    }
-                }
+        let line = &mut columns[tap_idx * pixels..(tap_idx + 1) * pixels];
+        let Some(reads) = Reads::of(geometry, &out_rows, &tap) else { return line.fill(0.0) };
+        for (part, image) in line.chunks_exact_mut(part_len).zip(images.chunks_exact(image_len)) {
+            reads.pad(part);
+            let (part, image) = (&mut part[reads.place..], &image[reads.offset..]);
+            if stride == 1 {
+                lines::copy(part, image, reads.lines);
+                continue;
+            }
+            for row in 0..reads.lines.rows {
+                let out = &mut part[row * reads.lines.packed..][..reads.lines.width];
+                let source = image[row * reads.lines.pitch..].iter().step_by(stride);
+                out.iter_mut().zip(source).for_each(|(out, source)| *out = *source);
             }
         }
     });
@@ -155,24 +202,22 @@ pub(crate) fn col2im(
     images: &mut [f32],
 ) {
     let image_len = geometry.in_channels * geometry.in_plane();
-    let pixels = images.len() / image_len * out_rows.len() * geometry.output.1;
+    let part_len = out_rows.len() * geometry.output.1;
+    let pixels = images.len() / image_len * part_len;
     let stride = geometry.config.stride.1;
     geometry.taps_of(group, |tap_idx, tap| {
-        let mut line = columns[tap_idx * pixels..(tap_idx + 1) * pixels].chunks_exact(geometry.output.1);
-        for image in images.chunks_exact_mut(image_len) {
-            let plane = &mut image[tap.channel * geometry.in_plane()..][..geometry.in_plane()];
-            for (out_row, out) in out_rows.clone().zip(&mut line) {
-                let Some(row) = geometry.input_row(out_row, &tap) else { continue };
-                let Span { start, end, first } = tap.cols;
-                let out = &out[start..end];
-                let target = &mut plane[row * geometry.input.1..(row + 1) * geometry.input.1];
-                if stride == 1 {
-                    rows::add(&mut target[first..first + out.len()], out);
-                } else {
-                    for (target, out) in target[first..].iter_mut().step_by(stride).zip(out) {
-                        *target += *out;
-                    }
-                }
+        let line = &columns[tap_idx * pixels..(tap_idx + 1) * pixels];
+        let Some(reads) = Reads::of(geometry, &out_rows, &tap) else { return };
+        for (part, image) in line.chunks_exact(part_len).zip(images.chunks_exact_mut(image_len)) {
+            let (part, image) = (&part[reads.place..], &mut image[reads.offset..]);
+            if stride == 1 {
+                lines::add(image, part, reads.lines);
+                continue;
+            }
+            for row in 0..reads.lines.rows {
+                let source = &part[row * reads.lines.packed..][..reads.lines.width];
+                let out = image[row * reads.lines.pitch..].iter_mut().step_by(stride);
+                out.zip(source).for_each(|(out, source)| *out += *source);
             }
         }
     });

@@ -6,9 +6,9 @@ use super::args::{Floats, floats, prepared, shaped};
 use super::backward::deliver;
 use super::config::Activation;
 use super::gemm::{Mat, MatMut, matmul};
+use super::kernel::pointwise::{add_bias_row, rectified_gradient, rectify};
+use super::kernel::rows::{self, transpose};
 use super::parallel::{chunk_size, for_each};
-use super::pointwise::positive;
-use super::rows;
 use super::scratch::Scratch;
 use crate::{Error, Result};
 
@@ -68,13 +68,11 @@ impl Linear {
         });
         let mut y = vec![0.0; batch * outputs];
         transpose(&columns, &mut y, outputs, batch);
-        for row in y.chunks_exact_mut(outputs.max(1)) {
-            if let Some(b) = b {
-                rows::add(row, b);
-            }
-            if self.activation == Activation::Relu {
-                row.iter_mut().for_each(|y| *y = positive(*y));
-            }
+        let relu = self.activation == Activation::Relu;
+        match b {
+            Some(b) => add_bias_row(&mut y, b, relu),
+            None if relu => rectify(&mut y),
+            None => {}
         }
         (CpuStorage::F32(y), Shape::from((batch, outputs)))
     }
@@ -94,15 +92,13 @@ impl Linear {
             Activation::None => &grad,
             Activation::Relu => {
                 masked = Scratch::new(grad.len());
-                for ((masked, grad), y) in masked.iter_mut().zip(&*grad).zip(&*y) {
-                    *masked = if *y <= 0.0 { 0.0 } else { *grad };
-                }
+                rectified_gradient(&mut masked, &grad, &y);
                 &masked
             }
         };
         let grad_b = match b {
             Some(b) => deliver(b, |out, _| {
-                grad.chunks_exact(outputs.max(1)).for_each(|row| rows::add(out, row));
+                rows::add_rows(out, grad);
                 Ok(())
             })?,
             None => None,
@@ -134,20 +130,6 @@ impl Linear {
             Ok(())
         })?;
         Ok([grad_x, grad_w, grad_b])
-    }
-}
-
-/// Writes `from` (rows × cols) to `to` (cols × rows).
-fn transpose(from: &[f32], to: &mut [f32], rows: usize, cols: usize) {
-    // Blocks of 16 × 16: a cache line each way.
-    for row in (0..rows).step_by(16) {
-        let height = 16.min(rows - row);
-        for col in 0..cols {
-            let out = &mut to[col * rows + row..][..height];
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = from[(row + i) * cols + col];
-            }
-        }
     }
 }
 
