@@ -37,14 +37,15 @@ kernel! {
 const SIDE: usize = 16;
 
 kernel! {
-    /// Writes `from` (rows × cols) to `to` (cols × rows).
-    pub(crate) fn transpose(from: &[f32], to: &mut [f32], rows: usize, cols: usize) {
+    /// Writes `from`, rows of `cols` floats every `pitch` floats, to `to`, `cols` rows of as many floats as there are rows.
+    pub(crate) fn transpose(from: &[f32], pitch: usize, to: &mut [f32], cols: usize) {
+        let rows = to.len() / cols.max(1);
         for row in (0..rows).step_by(SIDE) {
             for col in (0..cols).step_by(SIDE) {
                 if row + SIDE <= rows && col + SIDE <= cols {
                     let mut block = [[0.0_f32; SIDE]; SIDE];
                     for (i, line) in block.iter_mut().enumerate() {
-                        line.copy_from_slice(&from[(row + i) * cols + col..][..SIDE]);
+                        line.copy_from_slice(&from[(row + i) * pitch + col..][..SIDE]);
                     }
                     for i in 0..SIDE {
                         let out = &mut to[(col + i) * rows + row..][..SIDE];
@@ -55,7 +56,7 @@ kernel! {
                 } else {
                     for row in row..rows.min(row + SIDE) {
                         for col in col..cols.min(col + SIDE) {
-                            to[col * rows + row] = from[row * cols + col];
+                            to[col * rows + row] = from[row * pitch + col];
                         }
                     }
                 }
@@ -86,12 +87,13 @@ mod tests {
     #[test]
     fn a_transpose_exchanges_rows_and_columns() {
         for (rows, cols) in [(1, 1), (16, 16), (17, 33), (48, 20), (3, 40), (0, 4)] {
-            let from: Vec<f32> = (0..rows * cols).map(|i| f32::from(u16::try_from(i).unwrap())).collect();
+            let pitch = cols + 3;
+            let from: Vec<f32> = (0..rows * pitch).map(|i| f32::from(u16::try_from(i).unwrap())).collect();
             for_each_isa(|| {
                 let mut to = vec![-1.0; rows * cols];
-                transpose(&from, &mut to, rows, cols);
+                transpose(&from, pitch, &mut to, cols);
                 for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
-                    assert_eq!(to[col * rows + row], from[row * cols + col]);
+                    assert_eq!(to[col * rows + row], from[row * pitch + col]);
                 }
             });
         }
