@@ -12,7 +12,8 @@
 use std::ops::Range;
 
 use super::config::Conv2dConfig;
-use super::kernel::lines::{self, Lines};
+use super::kernel::border;
+use super::kernel::windows::{self, Taps};
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
@@ -57,110 +58,65 @@ impl Geometry {
         self.batch * self.out_plane() * self.out_channels * self.taps()
     }
 
-    /// Calls `visit(index, tap)` for every tap of a group.
-    fn taps_of(&self, group: usize, mut visit: impl FnMut(usize, Tap)) {
-        let channels = group * self.group_inputs()..(group + 1) * self.group_inputs();
-        let mut tap = 0;
-        for channel in channels {
-            for row in 0..self.kernel.0 {
-                for col in 0..self.kernel.1 {
-                    let (down, right) = (row * self.config.dilation.0, col * self.config.dilation.1);
-                    visit(tap, Tap { channel, down, cols: Span::of(self, right) });
-                    tap += 1;
-                }
-            }
+    /// Height and width of an input channel with its padding.
+    pub(crate) fn padded(&self) -> (usize, usize) {
+        (self.input.0 + 2 * self.config.padding.0, self.input.1 + 2 * self.config.padding.1)
+    }
+
+    /// Elements of an image with its padding.
+    pub(crate) fn padded_len(&self) -> usize {
+        self.in_channels * self.padded().0 * self.padded().1
+    }
+
+    pub(crate) fn is_padded(&self) -> bool {
+        self.config.padding != (0, 0)
+    }
+
+    /// The windows of `rows` output rows in a padded image, for columns with `pixels` places a tap.
+    fn taps_of(&self, rows: usize, pixels: usize) -> Taps {
+        let (height, width) = self.padded();
+        Taps {
+            channels: self.group_inputs(),
+            kernel: self.kernel,
+            plane: height * width,
+            down: self.config.dilation.0 * width,
+            right: self.config.dilation.1,
+            rows,
+            width: self.output.1,
+            pitch: self.config.stride.0 * width,
+            step: self.config.stride.1,
+            tap_pitch: pixels,
         }
     }
-}
 
-/// One tap: its channel, its row in the window, and which output columns it serves.
-#[derive(Clone, Copy)]
-struct Tap {
-    channel: usize,
-    down: usize,
-    cols: Span,
-}
-
-/// Output columns `start..end` read input columns `first, first + stride, …`; the others read padding.
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    end: usize,
-    first: usize,
-}
-
-impl Span {
-    fn of(geometry: &Geometry, right: usize) -> Self {
-        let (stride, padding) = (geometry.config.stride.1, geometry.config.padding.1);
-        let end = (geometry.input.1 + padding).saturating_sub(right).div_ceil(stride).min(geometry.output.1);
-        let start = padding.saturating_sub(right).div_ceil(stride).min(end);
-        let first = (start * stride + right).saturating_sub(padding).min(geometry.input.1);
-        Self { start, end, first }
+    /// Where the windows of `group` from output row `row` on begin in a padded image.
+    fn window_at(&self, group: usize, row: usize) -> usize {
+        let (height, width) = self.padded();
+        (group * self.group_inputs() * height + row * self.config.stride.0) * width
     }
 }
 
-/// The output rows of a tile that a tap serves; the others read padding.
-struct Rows {
-    /// Counted from the tile's first.
-    served: Range<usize>,
-    /// The input row that the first of them reads.
-    first: usize,
-}
-
-impl Rows {
-    fn of(geometry: &Geometry, out_rows: &Range<usize>, tap: &Tap) -> Self {
-        let (stride, padding) = (geometry.config.stride.0, geometry.config.padding.0);
-        let start = padding.saturating_sub(tap.down).div_ceil(stride).clamp(out_rows.start, out_rows.end);
-        let end = (geometry.input.0 + padding).saturating_sub(tap.down).div_ceil(stride);
-        let end = end.clamp(start, out_rows.end);
-        let first = (start * stride + tap.down).saturating_sub(padding);
-        Self { served: start - out_rows.start..end - out_rows.start, first }
+/// Writes `images` with their padding to `out`.
+pub(crate) fn pad(geometry: &Geometry, images: &[f32], out: &mut [f32]) {
+    let (height, width) = geometry.padded();
+    let (top, left) = geometry.config.padding;
+    let planes = images.chunks_exact(geometry.in_plane()).zip(out.chunks_exact_mut(height * width));
+    for (plane, out) in planes {
+        border::pad(out, plane, width, geometry.input.1, top * width + left);
     }
 }
 
-/// One tap's line of the columns and the lines of the image that it reads.
-struct Reads {
-    rows: Rows,
-    cols: Span,
-    /// Of the first read element, in an image.
-    offset: usize,
-    /// Of the place of that element, in the image's part of the columns' line.
-    place: usize,
-    lines: Lines,
-}
-
-impl Reads {
-    /// Of nothing where `None`: the tap reads only padding.
-    fn of(geometry: &Geometry, out_rows: &Range<usize>, tap: &Tap) -> Option<Self> {
-        let (rows, cols) = (Rows::of(geometry, out_rows, tap), tap.cols);
-        let (width, packed) = (geometry.input.1, geometry.output.1);
-        let lines = Lines {
-            rows: rows.served.len(),
-            width: cols.end - cols.start,
-            pitch: width * geometry.config.stride.0,
-            packed,
-        };
-        let offset = tap.channel * geometry.in_plane() + rows.first * width + cols.first;
-        let place = rows.served.start * packed + cols.start;
-        (lines.rows > 0 && lines.width > 0).then_some(Self { rows, cols, offset, place, lines })
-    }
-
-    /// Writes zeros to the places in `line`, the part of one image, that read padding.
-    fn pad(&self, line: &mut [f32]) {
-        let packed = self.lines.packed;
-        line[..self.rows.served.start * packed].fill(0.0);
-        line[self.rows.served.end * packed..].fill(0.0);
-        if self.lines.width < packed {
-            for row in self.rows.served.clone() {
-                let row = &mut line[row * packed..(row + 1) * packed];
-                row[..self.cols.start].iter_mut().for_each(|out| *out = 0.0);
-                row[self.cols.end..].iter_mut().for_each(|out| *out = 0.0);
-            }
-        }
+/// Adds padded images, without their padding, to `images`: the adjoint of [`pad`].
+pub(crate) fn add_unpadded(geometry: &Geometry, padded: &[f32], images: &mut [f32]) {
+    let (height, width) = geometry.padded();
+    let (top, left) = geometry.config.padding;
+    let planes = images.chunks_exact_mut(geometry.in_plane()).zip(padded.chunks_exact(height * width));
+    for (plane, padded) in planes {
+        border::add_unpadded(plane, padded, width, geometry.input.1, top * width + left);
     }
 }
 
-/// Writes the columns of `group` for the output rows `out_rows` of all `images` (whole images, one after another).
+/// Writes the columns of `group` for the output rows `out_rows` of all `images` (whole padded images, one after another).
 ///
 /// `columns` is (taps × pixels), the pixels of one image after those of another.
 pub(crate) fn im2col(
@@ -170,30 +126,15 @@ pub(crate) fn im2col(
     out_rows: Range<usize>,
     columns: &mut [f32],
 ) {
-    let image_len = geometry.in_channels * geometry.in_plane();
-    let part_len = out_rows.len() * geometry.output.1;
-    let pixels = images.len() / image_len * part_len;
-    let stride = geometry.config.stride.1;
-    geometry.taps_of(group, |tap_idx, tap| {
-        let line = &mut columns[tap_idx * pixels..(tap_idx + 1) * pixels];
-        let Some(reads) = Reads::of(geometry, &out_rows, &tap) else { return line.fill(0.0) };
-        for (part, image) in line.chunks_exact_mut(part_len).zip(images.chunks_exact(image_len)) {
-            reads.pad(part);
-            let (part, image) = (&mut part[reads.place..], &image[reads.offset..]);
-            if stride == 1 {
-                lines::copy(part, image, reads.lines);
-                continue;
-            }
-            for row in 0..reads.lines.rows {
-                let out = &mut part[row * reads.lines.packed..][..reads.lines.width];
-                let source = image[row * reads.lines.pitch..].iter().step_by(stride);
-                out.iter_mut().zip(source).for_each(|(out, source)| *out = *source);
-            }
-        }
-    });
+    let (image_len, part_len) = (geometry.padded_len(), out_rows.len() * geometry.output.1);
+    let taps = geometry.taps_of(out_rows.len(), images.len() / image_len * part_len);
+    for (i, image) in images.chunks_exact(image_len).enumerate() {
+        let image = &image[geometry.window_at(group, out_rows.start)..];
+        windows::copy(&mut columns[i * part_len..], image, &taps);
+    }
 }
 
-/// Adds the columns back to the inputs that they were read from: the adjoint of [`im2col`].
+/// Adds the columns back to the padded images that they were read from: the adjoint of [`im2col`].
 pub(crate) fn col2im(
     geometry: &Geometry,
     columns: &[f32],
@@ -201,24 +142,10 @@ pub(crate) fn col2im(
     out_rows: Range<usize>,
     images: &mut [f32],
 ) {
-    let image_len = geometry.in_channels * geometry.in_plane();
-    let part_len = out_rows.len() * geometry.output.1;
-    let pixels = images.len() / image_len * part_len;
-    let stride = geometry.config.stride.1;
-    geometry.taps_of(group, |tap_idx, tap| {
-        let line = &columns[tap_idx * pixels..(tap_idx + 1) * pixels];
-        let Some(reads) = Reads::of(geometry, &out_rows, &tap) else { return };
-        for (part, image) in line.chunks_exact(part_len).zip(images.chunks_exact_mut(image_len)) {
-            let (part, image) = (&part[reads.place..], &mut image[reads.offset..]);
-            if stride == 1 {
-                lines::add(image, part, reads.lines);
-                continue;
-            }
-            for row in 0..reads.lines.rows {
-                let source = &part[row * reads.lines.packed..][..reads.lines.width];
-                let out = image[row * reads.lines.pitch..].iter_mut().step_by(stride);
-                out.zip(source).for_each(|(out, source)| *out += *source);
-            }
-        }
-    });
+    let (image_len, part_len) = (geometry.padded_len(), out_rows.len() * geometry.output.1);
+    let taps = geometry.taps_of(out_rows.len(), images.len() / image_len * part_len);
+    for (i, image) in images.chunks_exact_mut(image_len).enumerate() {
+        let image = &mut image[geometry.window_at(group, out_rows.start)..];
+        windows::add(image, &columns[i * part_len..], &taps);
+    }
 }
