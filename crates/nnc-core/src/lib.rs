@@ -23,6 +23,14 @@
 #[doc = include_str!("../../../docs/networks.md")]
 struct NetworksPage;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/stored-weights.md")]
+struct StoredWeightsPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/training.md")]
+struct TrainingPage;
+
 pub use candle_core as candle;
 pub use candle_nn;
 

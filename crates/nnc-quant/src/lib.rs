@@ -24,4 +24,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/weight-sharing.md")]
+struct WeightSharingPage;
+
 pub mod codebook;

@@ -12,6 +12,10 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/deep-compression.md")]
+struct DeepCompressionPage;
+
 pub mod archive;
 pub mod deep_compression;
 pub mod pipeline;
