@@ -129,6 +129,8 @@ criterion_group!(benches, train_step);
 /// With `NNC_PEER_SECONDS` set: medians and minima of as many seconds a workload, and the process's peak memory; otherwise
 /// criterion.
 fn main() {
+    // PyTorch's calling thread is one of its threads too, and a member of the pool sleeps less between layers.
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("the first use of the pool");
     let Ok(seconds) = std::env::var("NNC_PEER_SECONDS") else {
         benches();
         Criterion::default().configure_from_args().final_summary();

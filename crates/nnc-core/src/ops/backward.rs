@@ -12,6 +12,9 @@ use std::collections::HashMap;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result as CandleResult, Shape, Tensor, TensorId};
 
+use super::gemm::Place;
+use super::kernel::fresh::filled;
+use super::parallel::for_each;
 use crate::Result;
 
 thread_local! {
@@ -106,6 +109,14 @@ impl CustomOp1 for Seed {
     }
 }
 
+/// What the sink holds of the gradient of `arg`.
+fn kept(arg: &Tensor) -> Option<Vec<f32>> {
+    SINK.with_borrow_mut(|sink| {
+        let sink = sink.as_mut().filter(|_| arg.is_variable())?;
+        sink.0.remove(&arg.id()).map(|(values, _)| values)
+    })
+}
+
 /// A place for the gradient of one argument of an operator.
 pub(crate) struct Slot {
     /// What is there so far, zeros at first.
@@ -120,12 +131,8 @@ impl Slot {
         if !arg.track_op() {
             return None;
         }
-        let kept = SINK.with_borrow_mut(|sink| {
-            let sink = sink.as_mut().filter(|_| arg.is_variable())?;
-            sink.0.remove(&arg.id())
-        });
-        Some(match kept {
-            Some((values, _)) => Self { values, accumulate: true },
+        Some(match kept(arg) {
+            Some(values) => Self { values, accumulate: true },
             None => Self { values: vec![0.0; arg.elem_count()], accumulate: false },
         })
     }
@@ -151,4 +158,29 @@ pub(crate) fn deliver(
     let Some(mut slot) = Slot::of(arg) else { return Ok(None) };
     write(&mut slot.values, slot.accumulate)?;
     slot.deliver(arg)
+}
+
+/// Makes the gradient of `arg` of products, one for each piece of `piece` elements (the last may have fewer), and hands it
+/// over, where somebody asks for it.
+///
+/// `write` gets the index of a piece and its place, and returns it with the product in it.
+pub(crate) fn deliver_products(
+    arg: &Tensor,
+    piece: usize,
+    work: usize,
+    write: impl for<'a> Fn(usize, Place<'a>) -> &'a mut [f32] + Sync,
+) -> CandleResult<Option<Tensor>> {
+    if !arg.track_op() {
+        return Ok(None);
+    }
+    let values = match kept(arg) {
+        Some(mut values) => {
+            for_each(values.chunks_mut(piece.max(1)).enumerate(), work, |(i, piece)| {
+                write(i, Place::Sum(piece));
+            });
+            values
+        }
+        None => filled(arg.elem_count(), piece, work, |i, piece| write(i, Place::Blank(piece))),
+    };
+    Slot { values, accumulate: true }.deliver(arg)
 }

@@ -187,7 +187,7 @@ impl BatchNorm {
             let (mut shift, mut scale) = (0.0_f64, 0.0_f64);
             for plane in self.sizes.planes(channel) {
                 let (x, grad) = (&x[plane.clone()], &grad[plane]);
-                shift += f64::from(super::rows::sum(grad));
+                shift += f64::from(super::kernel::rows::sum(grad));
                 scale += f64::from(lane_dot(x, grad, mean));
             }
             #[allow(clippy::cast_possible_truncation, reason = "f64 sums, rounded to f32 once")]

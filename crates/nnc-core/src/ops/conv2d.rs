@@ -13,11 +13,11 @@ use super::args::{Floats, floats, image, prepared, shaped};
 use super::backward::Slot;
 use super::config::{Activation, Conv2dConfig, Pool2dConfig};
 use super::gemm::{Mat, MatMut, matmul};
-use super::im2col::{Geometry, col2im, im2col};
+use super::im2col::{Geometry, add_unpadded, col2im, im2col, pad};
+use super::kernel::pointwise::{add_bias, rectified_gradient, rectify};
+use super::kernel::rows;
 use super::parallel::{MAX_PARTIALS, chunk_size, for_each};
-use super::pointwise::positive;
 use super::pool::Windows;
-use super::rows;
 use super::scratch::Scratch;
 use crate::{Error, Result};
 
@@ -152,23 +152,51 @@ impl Conv2d {
         let geometry = &self.geometry;
         let images = out.len() / self.result_len();
         let (outputs, pixels) = (geometry.group_outputs(), images * geometry.out_plane());
-        let mut product = Scratch::new(outputs * pixels);
+        let padded = self.padded(x);
+        let x = padded.as_deref().unwrap_or(x);
+        let mut product = Scratch::new(if self.keeps_layout(images) { 0 } else { outputs * pixels });
         for (group, w) in w.chunks_exact(outputs * geometry.taps()).enumerate() {
-            for tile in self.row_tiles(images) {
-                let (at, width) = (tile.start * geometry.output.1, tile.len() * geometry.output.1 * images);
-                let mut columns = Scratch::new(geometry.taps() * width);
-                im2col(geometry, x, group, tile, &mut columns);
-                // A tile of several images holds all their rows, so its pixels are consecutive too.
-                let target = MatMut::strided(&mut product[at..], outputs, width, pixels);
-                matmul(
-                    target,
-                    Mat::new(w, outputs, geometry.taps()),
-                    Mat::new(&columns, geometry.taps(), width),
-                    false,
-                );
+            if self.keeps_layout(images) {
+                let out = &mut out[group * outputs * pixels..][..outputs * pixels];
+                self.multiply(x, w, group, out);
+                for (i, plane) in out.chunks_exact_mut(pixels).enumerate() {
+                    self.activate(plane, b.map(|b| b[group * outputs + i]));
+                }
+            } else {
+                self.multiply(x, w, group, &mut product);
+                self.finish(&product, group, b, out, choices);
             }
-            self.finish(&product, group, b, out, choices);
         }
+    }
+
+    /// Whether the product of a unit of `images` lies as the result does: image by image, not pooled.
+    fn keeps_layout(&self, images: usize) -> bool {
+        images == 1 && self.pool.is_none()
+    }
+
+    /// Writes the (outputs × pixels) product of `group`'s weights and the columns of the padded images `x`.
+    fn multiply(&self, x: &[f32], w: &[f32], group: usize, product: &mut [f32]) {
+        let (geometry, images) = (&self.geometry, x.len() / self.geometry.padded_len());
+        let (outputs, taps, row) = (geometry.group_outputs(), geometry.taps(), geometry.output.1);
+        for tile in self.row_tiles(images) {
+            let (at, width) = (tile.start * row, tile.len() * row * images);
+            let mut columns = Scratch::new(taps * width);
+            im2col(geometry, x, group, tile, &mut columns);
+            // A tile of several images holds all their rows, so its pixels are consecutive too.
+            let target = MatMut::strided(&mut product[at..], outputs, width, images * geometry.out_plane());
+            matmul(target, Mat::new(w, outputs, taps), Mat::new(&columns, taps, width), false);
+        }
+    }
+
+    /// The images `x` with their padding, where there is any.
+    fn padded(&self, x: &[f32]) -> Option<Scratch> {
+        let geometry = &self.geometry;
+        geometry.is_padded().then(|| {
+            let images = x.len() / (geometry.in_channels * geometry.in_plane());
+            let mut padded = Scratch::new(images * geometry.padded_len());
+            pad(geometry, x, &mut padded);
+            padded
+        })
     }
 
     /// Adds the bias, pools and activates the (outputs × pixels) `product` of one group, and writes it to the images `out`.
@@ -181,16 +209,20 @@ impl Conv2d {
             let out = &mut out[at..at + plane_len];
             match &self.pool {
                 Some(pool) => pool.max_plane(plane, out, &mut choices[at..at + plane_len]),
-                None => rows::copy(out, plane),
+                None => out.copy_from_slice(plane),
             }
             // Rounding is monotonic, so adding the bias after the maximum gives the same bits as before it.
-            if let Some(b) = b {
-                let b = b[channel];
-                out.iter_mut().for_each(|y| *y += b);
-            }
-            if self.activation == Activation::Relu {
-                out.iter_mut().for_each(|y| *y = positive(*y));
-            }
+            self.activate(out, b.map(|b| b[channel]));
+        }
+    }
+
+    /// Adds `bias` to a plane of the result and activates it.
+    fn activate(&self, plane: &mut [f32], bias: Option<f32>) {
+        let relu = self.activation == Activation::Relu;
+        match bias {
+            Some(bias) => add_bias(plane, bias, relu),
+            None if relu => rectify(plane),
+            None => {}
         }
     }
 
@@ -198,24 +230,20 @@ impl Conv2d {
     fn product_gradient(&self, grad: &[f32], y: &[f32], choices: &[u16], group: usize, out: &mut [f32]) {
         let (plane_len, images) = (self.result_plane(), grad.len() / self.result_len());
         let relu = self.activation == Activation::Relu;
+        let mut masked = Scratch::new(plane_len);
         for (i, out) in out.chunks_exact_mut(self.geometry.out_plane()).enumerate() {
             let (channel, image) = (group * self.geometry.group_outputs() + i / images, i % images);
             let at = image * self.result_len() + channel * plane_len;
             let range = at..at + plane_len;
             let (grad, y) = (&grad[range.clone()], &y[range.clone()]);
             match &self.pool {
-                Some(pool) => {
-                    out.fill(0.0);
-                    let masked =
-                        grad.iter().zip(y).map(|(grad, y)| if relu && *y <= 0.0 { 0.0 } else { *grad });
-                    pool.unpool_plane(masked, &choices[range], out);
+                Some(pool) if relu => {
+                    rectified_gradient(&mut masked, grad, y);
+                    pool.unpool_plane(&masked, &choices[range], out);
                 }
-                None if relu => {
-                    for ((out, grad), y) in out.iter_mut().zip(grad).zip(y) {
-                        *out = if *y <= 0.0 { 0.0 } else { *grad };
-                    }
-                }
-                None => rows::copy(out, grad),
+                Some(pool) => pool.unpool_plane(grad, &choices[range], out),
+                None if relu => rectified_gradient(out, grad, y),
+                None => out.copy_from_slice(grad),
             }
         }
     }
@@ -292,13 +320,23 @@ impl Conv2d {
         let pixels = images * geometry.out_plane();
         let of_unit = |len: usize| unit.start * len..unit.end * len;
         let x = &shared.x[of_unit(shared.image_len)];
+        let padded = task.grad_w.as_ref().and_then(|_| self.padded(x));
+        let x = padded.as_deref().unwrap_or(x);
         let results = of_unit(shared.result_len);
         let choices = if self.pool.is_some() { &shared.choices[results.clone()] } else { &[] };
         let local = unit.start - task.images.start;
-        let mut grad_y = Scratch::new(outputs * pixels);
+        let given = self.keeps_layout(images) && self.activation == Activation::None;
+        let mut made = Scratch::new(if given { 0 } else { outputs * pixels });
+        let mut grad_padded = (task.grad_x.is_some() && geometry.is_padded())
+            .then(|| Scratch::zeros(images * geometry.padded_len()));
         for group in 0..geometry.config.groups {
             let (grad, y) = (&shared.grad[results.clone()], &shared.y[results.clone()]);
-            self.product_gradient(grad, y, choices, group, &mut grad_y);
+            let grad_y = if given {
+                &grad[group * outputs * pixels..][..outputs * pixels]
+            } else {
+                self.product_gradient(grad, y, choices, group, &mut made);
+                &made
+            };
             if let Some(grad_b) = &mut task.grad_b {
                 let sums = grad_y.chunks_exact(pixels.max(1)).map(rows::sum);
                 grad_b[group * outputs..].iter_mut().zip(sums).for_each(|(b, sum)| *b += sum);
@@ -320,9 +358,13 @@ impl Conv2d {
                     let target = MatMut::new(&mut columns, taps, width);
                     matmul(target, Mat::new(w, outputs, taps).t(), grad_y, false);
                     let grad_x = &mut grad_x[local * shared.image_len..][..images * shared.image_len];
+                    let grad_x = grad_padded.as_deref_mut().unwrap_or(grad_x);
                     col2im(geometry, &columns, group, tile, grad_x);
                 }
             }
+        }
+        if let (Some(grad_x), Some(padded)) = (&mut task.grad_x, grad_padded) {
+            add_unpadded(geometry, &padded, &mut grad_x[local * shared.image_len..]);
         }
     }
 

@@ -12,7 +12,8 @@
 use std::ops::Range;
 
 use super::config::Conv2dConfig;
-use super::rows;
+use super::kernel::border;
+use super::kernel::windows::{self, Taps};
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
@@ -57,57 +58,65 @@ impl Geometry {
         self.batch * self.out_plane() * self.out_channels * self.taps()
     }
 
-    /// Calls `visit(tap, channel, row_offset, column)` for every tap of a group; offsets are into the padded input.
-    fn taps_of(&self, group: usize, mut visit: impl FnMut(usize, Tap)) {
-        let channels = group * self.group_inputs()..(group + 1) * self.group_inputs();
-        let mut tap = 0;
-        for channel in channels {
-            for row in 0..self.kernel.0 {
-                for col in 0..self.kernel.1 {
-                    let (down, right) = (row * self.config.dilation.0, col * self.config.dilation.1);
-                    visit(tap, Tap { channel, down, cols: Span::of(self, right) });
-                    tap += 1;
-                }
-            }
+    /// Height and width of an input channel with its padding.
+    pub(crate) fn padded(&self) -> (usize, usize) {
+        (self.input.0 + 2 * self.config.padding.0, self.input.1 + 2 * self.config.padding.1)
+    }
+
+    /// Elements of an image with its padding.
+    pub(crate) fn padded_len(&self) -> usize {
+        self.in_channels * self.padded().0 * self.padded().1
+    }
+
+    pub(crate) fn is_padded(&self) -> bool {
+        self.config.padding != (0, 0)
+    }
+
+    /// The windows of `rows` output rows in a padded image, for columns with `pixels` places a tap.
+    fn taps_of(&self, rows: usize, pixels: usize) -> Taps {
+        let (height, width) = self.padded();
+        Taps {
+            channels: self.group_inputs(),
+            kernel: self.kernel,
+            plane: height * width,
+            down: self.config.dilation.0 * width,
+            right: self.config.dilation.1,
+            rows,
+            width: self.output.1,
+            pitch: self.config.stride.0 * width,
+            step: self.config.stride.1,
+            tap_pitch: pixels,
         }
     }
-}
 
-/// One tap: its channel, its row in the window, and which output columns it serves.
-#[derive(Clone, Copy)]
-struct Tap {
-    channel: usize,
-    down: usize,
-    cols: Span,
-}
-
-/// Output columns `start..end` read input columns `first, first + stride, …`; the others read padding.
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    end: usize,
-    first: usize,
-}
-
-impl Span {
-    fn of(geometry: &Geometry, right: usize) -> Self {
-        let (stride, padding) = (geometry.config.stride.1, geometry.config.padding.1);
-        let end = (geometry.input.1 + padding).saturating_sub(right).div_ceil(stride).min(geometry.output.1);
-        let start = padding.saturating_sub(right).div_ceil(stride).min(end);
-        let first = (start * stride + right).saturating_sub(padding).min(geometry.input.1);
-        Self { start, end, first }
+    /// Where the windows of `group` from output row `row` on begin in a padded image.
+    fn window_at(&self, group: usize, row: usize) -> usize {
+        let (height, width) = self.padded();
+        (group * self.group_inputs() * height + row * self.config.stride.0) * width
     }
 }
 
-impl Geometry {
-    /// The input row that output row `out_row` reads through `tap`, if it is not padding.
-    fn input_row(&self, out_row: usize, tap: &Tap) -> Option<usize> {
-        let row = (out_row * self.config.stride.0 + tap.down).checked_sub(self.config.padding.0)?;
-        (row < self.input.0).then_some(row)
+/// Writes `images` with their padding to `out`.
+pub(crate) fn pad(geometry: &Geometry, images: &[f32], out: &mut [f32]) {
+    let (height, width) = geometry.padded();
+    let (top, left) = geometry.config.padding;
+    let planes = images.chunks_exact(geometry.in_plane()).zip(out.chunks_exact_mut(height * width));
+    for (plane, out) in planes {
+        border::pad(out, plane, width, geometry.input.1, top * width + left);
     }
 }
 
-/// Writes the columns of `group` for the output rows `out_rows` of all `images` (whole images, one after another).
+/// Adds padded images, without their padding, to `images`: the adjoint of [`pad`].
+pub(crate) fn add_unpadded(geometry: &Geometry, padded: &[f32], images: &mut [f32]) {
+    let (height, width) = geometry.padded();
+    let (top, left) = geometry.config.padding;
+    let planes = images.chunks_exact_mut(geometry.in_plane()).zip(padded.chunks_exact(height * width));
+    for (plane, padded) in planes {
+        border::add_unpadded(plane, padded, width, geometry.input.1, top * width + left);
+    }
+}
+
+/// Writes the columns of `group` for the output rows `out_rows` of all `images` (whole padded images, one after another).
 ///
 /// `columns` is (taps × pixels), the pixels of one image after those of another.
 pub(crate) fn im2col(
@@ -117,36 +126,15 @@ pub(crate) fn im2col(
     out_rows: Range<usize>,
     columns: &mut [f32],
 ) {
-    let image_len = geometry.in_channels * geometry.in_plane();
-    let pixels = images.len() / image_len * out_rows.len() * geometry.output.1;
-    let stride = geometry.config.stride.1;
-    geometry.taps_of(group, |tap_idx, tap| {
-        let mut line = columns[tap_idx * pixels..(tap_idx + 1) * pixels].chunks_exact_mut(geometry.output.1);
-        for image in images.chunks_exact(image_len) {
-            let plane = &image[tap.channel * geometry.in_plane()..][..geometry.in_plane()];
-            for (out_row, out) in out_rows.clone().zip(&mut line) {
-                let Some(row) = geometry.input_row(out_row, &tap) else {
-                    out.fill(0.0);
-                    continue;
-                };
-                let Span { start, end, first } = tap.cols;
-                out[..start].fill(0.0);
-                out[end..].fill(0.0);
-                let out = &mut out[start..end];
-                let source = &plane[row * geometry.input.1..(row + 1) * geometry.input.1];
-                if stride == 1 {
-                    rows::copy(out, &source[first..first + out.len()]);
-                } else {
-                    for (out, source) in out.iter_mut().zip(source[first..].iter().step_by(stride)) {
-                        *out = *source;
-                    }
-                }
-            }
-        }
-    });
+    let (image_len, part_len) = (geometry.padded_len(), out_rows.len() * geometry.output.1);
+    let taps = geometry.taps_of(out_rows.len(), images.len() / image_len * part_len);
+    for (i, image) in images.chunks_exact(image_len).enumerate() {
+        let image = &image[geometry.window_at(group, out_rows.start)..];
+        windows::copy(&mut columns[i * part_len..], image, &taps);
+    }
 }
 
-/// Adds the columns back to the inputs that they were read from: the adjoint of [`im2col`].
+/// Adds the columns back to the padded images that they were read from: the adjoint of [`im2col`].
 pub(crate) fn col2im(
     geometry: &Geometry,
     columns: &[f32],
@@ -154,26 +142,10 @@ pub(crate) fn col2im(
     out_rows: Range<usize>,
     images: &mut [f32],
 ) {
-    let image_len = geometry.in_channels * geometry.in_plane();
-    let pixels = images.len() / image_len * out_rows.len() * geometry.output.1;
-    let stride = geometry.config.stride.1;
-    geometry.taps_of(group, |tap_idx, tap| {
-        let mut line = columns[tap_idx * pixels..(tap_idx + 1) * pixels].chunks_exact(geometry.output.1);
-        for image in images.chunks_exact_mut(image_len) {
-            let plane = &mut image[tap.channel * geometry.in_plane()..][..geometry.in_plane()];
-            for (out_row, out) in out_rows.clone().zip(&mut line) {
-                let Some(row) = geometry.input_row(out_row, &tap) else { continue };
-                let Span { start, end, first } = tap.cols;
-                let out = &out[start..end];
-                let target = &mut plane[row * geometry.input.1..(row + 1) * geometry.input.1];
-                if stride == 1 {
-                    rows::add(&mut target[first..first + out.len()], out);
-                } else {
-                    for (target, out) in target[first..].iter_mut().step_by(stride).zip(out) {
-                        *target += *out;
-                    }
-                }
-            }
-        }
-    });
+    let (image_len, part_len) = (geometry.padded_len(), out_rows.len() * geometry.output.1);
+    let taps = geometry.taps_of(out_rows.len(), images.len() / image_len * part_len);
+    for (i, image) in images.chunks_exact_mut(image_len).enumerate() {
+        let image = &mut image[geometry.window_at(group, out_rows.start)..];
+        windows::add(image, &columns[i * part_len..], &taps);
+    }
 }

@@ -3,12 +3,12 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result as CandleResult, Shape, Tensor};
 
 use super::args::{Floats, floats, prepared, shaped};
-use super::backward::deliver;
+use super::backward::{deliver, deliver_products};
 use super::config::Activation;
 use super::gemm::{Mat, MatMut, matmul};
+use super::kernel::pointwise::{add_bias_row, rectified_gradient, rectify};
+use super::kernel::rows::{self, transpose};
 use super::parallel::{chunk_size, for_each};
-use super::pointwise::positive;
-use super::rows;
 use super::scratch::Scratch;
 use crate::{Error, Result};
 
@@ -36,8 +36,20 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Activation
     })
 }
 
-/// Rows of a weight that one task handles at most: whole tiles of the product's kernel, small enough to share out.
-const TASK_ROWS: usize = 144;
+/// Rows of a product that one task makes: whole tiles of the product's kernel, few enough to share out evenly.
+fn task_rows(rows: usize) -> usize {
+    const TILE: usize = 6;
+    chunk_size(rows.div_ceil(TILE), 8) * TILE
+}
+
+/// Parts into which the rows of a batch are cut.
+const PARTS: usize = 4;
+
+/// Elements that one task transposes, about.
+const TRANSPOSED: usize = 16 << 10;
+
+/// An element's cost in multiply-adds when it is transposed.
+const TRANSPOSE_WORK: usize = 32;
 
 struct Linear {
     batch: usize,
@@ -54,27 +66,31 @@ impl Linear {
     fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> (CpuStorage, Shape) {
         let &Self { batch, inputs, outputs, .. } = self;
         // The transposed product (O × B) reads the weight as it lies; its other order would transpose all of it first.
+        let mut x_columns = Scratch::new(inputs * batch);
+        let piece = chunk_size(inputs, TRANSPOSED / batch.max(1));
+        let tasks = x_columns.chunks_mut((piece * batch).max(1)).enumerate();
+        for_each(tasks, TRANSPOSE_WORK * x.len(), |(i, out)| {
+            transpose(&x[i * piece..], inputs, out, out.len() / batch);
+        });
         let mut columns = Scratch::new(outputs * batch);
-        let chunk = chunk_size(outputs, TASK_ROWS);
-        let tasks = columns.chunks_mut((chunk * batch).max(1)).zip(w.chunks((chunk * inputs).max(1)));
+        let piece = task_rows(outputs);
+        let tasks = columns.chunks_mut((piece * batch).max(1)).zip(w.chunks(piece * inputs));
         for_each(tasks, self.work(), |(out, w)| {
             let rows = out.len() / batch;
             matmul(
                 MatMut::new(out, rows, batch),
                 Mat::new(w, rows, inputs),
-                Mat::new(x, batch, inputs).t(),
+                Mat::new(&x_columns, inputs, batch),
                 false,
             );
         });
         let mut y = vec![0.0; batch * outputs];
-        transpose(&columns, &mut y, outputs, batch);
-        for row in y.chunks_exact_mut(outputs.max(1)) {
-            if let Some(b) = b {
-                rows::add(row, b);
-            }
-            if self.activation == Activation::Relu {
-                row.iter_mut().for_each(|y| *y = positive(*y));
-            }
+        transpose(&columns, batch, &mut y, batch);
+        let relu = self.activation == Activation::Relu;
+        match b {
+            Some(b) => add_bias_row(&mut y, b, relu),
+            None if relu => rectify(&mut y),
+            None => {}
         }
         (CpuStorage::F32(y), Shape::from((batch, outputs)))
     }
@@ -94,60 +110,31 @@ impl Linear {
             Activation::None => &grad,
             Activation::Relu => {
                 masked = Scratch::new(grad.len());
-                for ((masked, grad), y) in masked.iter_mut().zip(&*grad).zip(&*y) {
-                    *masked = if *y <= 0.0 { 0.0 } else { *grad };
-                }
+                rectified_gradient(&mut masked, &grad, &y);
                 &masked
             }
         };
         let grad_b = match b {
             Some(b) => deliver(b, |out, _| {
-                grad.chunks_exact(outputs.max(1)).for_each(|row| rows::add(out, row));
+                rows::add_rows(out, grad);
                 Ok(())
             })?,
             None => None,
         };
-        let grad_w = deliver(w, |out, accumulate| {
-            let x = Floats::of(x)?;
-            let chunk = chunk_size(outputs, TASK_ROWS);
-            let tasks = out.chunks_mut((chunk * inputs).max(1)).enumerate();
-            for_each(tasks, self.work(), |(i, out)| {
-                let rows = out.len() / inputs;
-                let grad = Mat::strided(&grad[i * chunk..], batch, rows, outputs).t();
-                matmul(MatMut::new(out, rows, inputs), grad, Mat::new(&x, batch, inputs), accumulate);
-            });
-            Ok(())
+        let (x_values, w_values) = (Floats::of(x)?, Floats::of(w)?);
+        let rows_w = task_rows(outputs);
+        let grad_w = deliver_products(w, rows_w * inputs, self.work(), |i, place| {
+            let rows = place.len() / inputs;
+            let grad = Mat::strided(&grad[i * rows_w..], batch, rows, outputs);
+            place.take_product(grad.t(), Mat::new(&x_values, batch, inputs))
         })?;
-        let grad_x = deliver(x, |out, accumulate| {
-            let w = Floats::of(w)?;
-            let chunk = chunk_size(batch, batch.div_ceil(4).max(16));
-            let tasks = out.chunks_mut((chunk * inputs).max(1)).zip(grad.chunks((chunk * outputs).max(1)));
-            for_each(tasks, self.work(), |(out, grad)| {
-                let rows = out.len() / inputs;
-                matmul(
-                    MatMut::new(out, rows, inputs),
-                    Mat::new(grad, rows, outputs),
-                    Mat::new(&w, outputs, inputs),
-                    accumulate,
-                );
-            });
-            Ok(())
+        let rows_x = task_rows(batch.div_ceil(PARTS)).min(batch);
+        let grad_x = deliver_products(x, rows_x * inputs, self.work(), |i, place| {
+            let rows = place.len() / inputs;
+            let grad = Mat::new(&grad[i * rows_x * outputs..], rows, outputs);
+            place.take_product(grad, Mat::new(&w_values, outputs, inputs))
         })?;
         Ok([grad_x, grad_w, grad_b])
-    }
-}
-
-/// Writes `from` (rows × cols) to `to` (cols × rows).
-fn transpose(from: &[f32], to: &mut [f32], rows: usize, cols: usize) {
-    // Blocks of 16 × 16: a cache line each way.
-    for row in (0..rows).step_by(16) {
-        let height = 16.min(rows - row);
-        for col in 0..cols {
-            let out = &mut to[col * rows + row..][..height];
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = from[(row + i) * cols + col];
-            }
-        }
     }
 }
 

@@ -1,25 +1,53 @@
 //! Work split by its size, never by the number of threads: the same pieces, so the same bits, on any machine.
 
-/// Multiply-adds below which a second thread costs more than it brings (waking one takes some 10 µs).
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Multiply-adds below which a second thread costs more than it brings.
 const MIN_PARALLEL_WORK: usize = 1 << 20;
 
 /// Pieces into which sums over a batch are cut at most: one partial result each, added in order.
 pub(crate) const MAX_PARTIALS: usize = 8;
 
+/// How long a thread stays awake after its work: waking one takes some 50 µs, as long as a small layer.
+const LINGER: Duration = Duration::from_micros(100);
+
+/// How often work was offered to other threads.
+static OFFERS: AtomicUsize = AtomicUsize::new(0);
+
 /// Runs `run` on each of `pieces`, in the caller's rayon pool where `work` (multiply-adds in all) makes it worth it.
-pub(crate) fn for_each<T: Send>(pieces: impl Iterator<Item = T>, work: usize, run: impl Fn(T) + Sync) {
-    fn halves<T: Send>(mut pieces: Vec<T>, run: &(impl Fn(T) + Sync)) {
-        if pieces.len() > 1 {
-            let second = pieces.split_off(pieces.len() / 2);
-            rayon::join(|| halves(pieces, run), || halves(second, run));
-        } else {
-            pieces.into_iter().for_each(run);
-        }
+///
+/// The caller takes piece after piece, and so does every thread of the pool that has nothing else to do.
+pub(crate) fn for_each<T: Send>(pieces: impl Iterator<Item = T> + Send, work: usize, run: impl Fn(T) + Sync) {
+    let threads = rayon::current_num_threads().min(pieces.size_hint().0);
+    if work < MIN_PARALLEL_WORK || threads <= 1 {
+        return pieces.for_each(run);
     }
-    if work < MIN_PARALLEL_WORK || rayon::current_num_threads() == 1 {
-        pieces.for_each(run);
-    } else {
-        halves(pieces.collect(), &run);
+    let pieces = Mutex::new(pieces);
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take_all = || {
+        while let Some(piece) = next() {
+            run(piece);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| {
+                take_all();
+                rayon::spawn(linger);
+            });
+        }
+        OFFERS.fetch_add(1, Ordering::Relaxed);
+        take_all();
+    });
+}
+
+/// Keeps a thread of the pool awake until work is offered again, [`LINGER`] at most.
+fn linger() {
+    let (offers, begin) = (OFFERS.load(Ordering::Relaxed), Instant::now());
+    while OFFERS.load(Ordering::Relaxed) == offers && begin.elapsed() < LINGER {
+        (0..32).for_each(|_| std::hint::spin_loop());
     }
 }
 

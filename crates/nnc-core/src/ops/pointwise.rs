@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, 
 
 use super::args::{Floats, floats, prepared};
 use super::backward::deliver;
+use super::kernel::pointwise::positive;
 use super::parallel::for_each;
 use crate::{Error, Result};
 
@@ -15,12 +16,6 @@ trait Pointwise: Copy + Send + Sync + 'static {
 
     /// The derivative at `x`, where the value is `y`.
     fn slope(self, x: f32, y: f32) -> f32;
-}
-
-/// `max(x, 0)`, NaN where `x` is NaN.
-#[inline]
-pub(crate) fn positive(x: f32) -> f32 {
-    if x <= 0.0 { 0.0 } else { x }
 }
 
 macro_rules! pointwise {

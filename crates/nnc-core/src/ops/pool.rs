@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, 
 use super::args::{Floats, floats, image};
 use super::backward::deliver;
 use super::config::Pool2dConfig;
+use super::kernel::pool::{max_2x2, unpool_2x2};
 use super::parallel::for_each;
 use crate::{Error, Result};
 
@@ -113,11 +114,8 @@ impl Windows {
 
     /// The maxima of one plane and, for each, which element of its window it is (row-major, from the window's corner).
     pub(crate) fn max_plane(&self, plane: &[f32], out: &mut [f32], choices: &mut [u16]) {
-        if self.config.kernel == (2, 2) && self.config.stride == (2, 2) && self.config.padding == (0, 0) {
-            let (rows, cols) = (self.input.0 / 2, self.input.1 / 2);
-            if (rows, cols) == self.output {
-                return self.max_plane_2x2(plane, out, choices);
-            }
+        if self.halves() {
+            return max_2x2(plane, out, choices, self.output.1);
         }
         let mut place = out.iter_mut().zip(choices);
         for row in 0..self.output.0 {
@@ -143,35 +141,25 @@ impl Windows {
         (best, u16::try_from(choice).expect("`max_pool2d` limits the window's area"))
     }
 
-    /// [`Self::max_plane`] for the most common windows, without branches.
-    fn max_plane_2x2(&self, plane: &[f32], out: &mut [f32], choices: &mut [u16]) {
-        let (width, out_width) = (self.input.1, self.output.1.max(1));
-        let lines = plane.chunks_exact(2 * width.max(1));
-        let places = out.chunks_exact_mut(out_width).zip(choices.chunks_exact_mut(out_width));
-        for (lines, (out, choices)) in lines.zip(places) {
-            let (upper, lower) = lines.split_at(width);
-            let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
-            for (((upper, lower), out), choice) in upper.iter().zip(lower).zip(out).zip(choices) {
-                let (mut best, mut at) = (upper[0], 0);
-                for (value, idx) in [(upper[1], 1), (lower[0], 2), (lower[1], 3)] {
-                    let better = value > best || value.is_nan();
-                    best = if better { value } else { best };
-                    at = if better { idx } else { at };
-                }
-                (*out, *choice) = (best, at);
-            }
+    /// Whether these are 2 × 2 windows that cover the input once: the most common ones.
+    fn halves(&self) -> bool {
+        (self.config.kernel, self.config.stride, self.config.padding) == ((2, 2), (2, 2), (0, 0))
+            && self.input == (2 * self.output.0, 2 * self.output.1)
+    }
+
+    /// Writes the gradient of a plane: each window's to the element that was chosen, 0 elsewhere.
+    pub(crate) fn unpool_plane(&self, gradients: &[f32], choices: &[u16], plane: &mut [f32]) {
+        if self.halves() {
+            return unpool_2x2(plane, gradients, choices, self.output.1);
         }
+        plane.fill(0.0);
+        self.add_unpooled(gradients, choices, plane);
     }
 
     /// Adds each gradient to the element of `plane` that was chosen.
-    pub(crate) fn unpool_plane(
-        &self,
-        gradients: impl Iterator<Item = f32>,
-        choices: &[u16],
-        plane: &mut [f32],
-    ) {
+    fn add_unpooled(&self, gradients: &[f32], choices: &[u16], plane: &mut [f32]) {
         let (padding, kernel, stride) = (self.config.padding, self.config.kernel, self.config.stride);
-        let mut each = gradients.zip(choices);
+        let mut each = gradients.iter().zip(choices);
         for row in 0..self.output.0 {
             for col in 0..self.output.1 {
                 let Some((gradient, &choice)) = each.next() else { return };
@@ -232,7 +220,7 @@ impl CustomOp1 for MaxPool {
             for_each(tasks, windows.work(self.planes), |(out, (grad, choices))| {
                 let gradients = grad.chunks(out_plane).zip(choices.chunks(out_plane));
                 for (out, (grad, choices)) in out.chunks_mut(in_plane).zip(gradients) {
-                    windows.unpool_plane(grad.iter().copied(), choices, out);
+                    windows.add_unpooled(grad, choices, out);
                 }
             });
             Ok(())

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CandleResult, Tensor, Var, bail};
 
 use super::args::{floats, prepared};
+use super::kernel::pointwise::sgd_step;
 use super::parallel::for_each;
 use crate::{Error, Result};
 
@@ -37,13 +38,7 @@ pub fn sgd_momentum_update(param: &mut [f32], velocity: &mut [f32], grad: &[f32]
     );
     let parts = param.chunks_mut(TASK).zip(velocity.chunks_mut(TASK)).zip(grad.chunks(TASK));
     for_each(parts, WORK * grad.len(), |((param, velocity), grad)| {
-        let SgdMomentum { learning_rate, momentum, weight_decay, nesterov } = *step;
-        for ((p, v), g) in param.iter_mut().zip(velocity).zip(grad) {
-            let decayed = g + weight_decay * *p;
-            *v = momentum * *v + decayed;
-            let direction = if nesterov { decayed + momentum * *v } else { *v };
-            *p -= learning_rate * direction;
-        }
+        sgd_step(param, velocity, grad, step);
     });
 }
 
