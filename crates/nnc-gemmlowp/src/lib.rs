@@ -1,1 +1,13 @@
 //! Integer matrix products, bit-exact with gemmlowp.
+
+mod error;
+mod fixedpoint;
+mod matrix;
+mod multiplier;
+mod output;
+mod quantize;
+
+pub use error::{Error, Result};
+pub use matrix::{MatMut, MatRef, Order};
+pub use multiplier::{Multiplier, rounding_divide_by_pot, saturating_rounding_doubling_high_mul};
+pub use output::{Per, Stage};
