@@ -83,6 +83,13 @@ pub enum Stage<'a> {
         /// The input that stands for 1, less `zero_point`; the output for +1 likewise. At least 1.
         amplitude: i32,
     },
+    /// Turns the number into a real one, `x · scale + bias`: the last stage of an `f32` result, and of no other.
+    Dequantize {
+        /// The real value of 1.
+        scale: Per<'a, f32>,
+        /// Added after it.
+        bias: Per<'a, f32>,
+    },
 }
 
 impl Stage<'_> {
@@ -92,6 +99,10 @@ impl Stage<'_> {
             Self::Bias(bias) => bias.check("bias", rows, cols),
             Self::Scale { multiplier, .. } => multiplier.check("multiplier", rows, cols),
             Self::LegacyScale { shift, .. } if *shift > 31 => Err(Error::invalid("shift", "0 to 31", shift)),
+            Self::Dequantize { scale, bias } => {
+                scale.check("scale", rows, cols)?;
+                bias.check("bias", rows, cols)
+            }
             Self::Clamp { min, max } if min > max => {
                 Err(Error::invalid("max", format!("at least min, {min}"), max))
             }
@@ -113,6 +124,8 @@ impl Stage<'_> {
             }
             Self::Clamp { min, max } => x.clamp(*min, *max),
             Self::Tanh { zero_point, amplitude } => fixedpoint::tanh_stage(x, *zero_point, *amplitude),
+            // Comes last, and `Element::real` does it.
+            Self::Dequantize { .. } => x,
         }
     }
 
@@ -121,7 +134,124 @@ impl Stage<'_> {
         match self {
             Self::Bias(bias) => Self::Bias(bias.transposed()),
             Self::Scale { multiplier, offset } => Self::Scale { multiplier: multiplier.transposed(), offset },
+            Self::Dequantize { scale, bias } => {
+                Self::Dequantize { scale: scale.transposed(), bias: bias.transposed() }
+            }
             other => other,
+        }
+    }
+}
+
+/// Checks the stages of a result of `rows` × `cols` whose elements are real numbers or not.
+pub(crate) fn check(stages: &[Stage<'_>], rows: usize, cols: usize, is_real: bool) -> Result<()> {
+    for (i, stage) in stages.iter().enumerate() {
+        stage.check(rows, cols)?;
+        let allowed = is_real && i + 1 == stages.len();
+        if matches!(stage, Stage::Dequantize { .. }) && !allowed {
+            let expected = "Dequantize only as the last stage of an f32 result";
+            return Err(Error::invalid("stages", expected, format!("it at {i} of {}", stages.len())));
+        }
+    }
+    if is_real && !matches!(stages.last(), Some(Stage::Dequantize { .. })) {
+        return Err(Error::invalid("stages", "Dequantize as the last stage of an f32 result", "none"));
+    }
+    Ok(())
+}
+
+/// The result's element at (`row`, `col`) for the sum `x`: the plain form that kernels are held to.
+pub(crate) fn store<O: Element>(stages: &[Stage<'_>], x: i32, row: usize, col: usize) -> O {
+    let x = stages.iter().fold(x, |x, stage| stage.apply(x, row, col));
+    match stages.last() {
+        Some(Stage::Dequantize { scale, bias }) => O::real(x, scale.at(row, col), bias.at(row, col)),
+        _ => O::saturate(x),
+    }
+}
+
+/// A type of results: `u8`, `i8`, `i16`, `i32` by a saturating cast, `f32` by [`Stage::Dequantize`].
+pub trait Element: sealed::Element + Copy + Default + Send + Sync + 'static {}
+
+impl Element for u8 {}
+impl Element for i8 {}
+impl Element for i16 {}
+impl Element for i32 {}
+impl Element for f32 {}
+
+pub(crate) mod sealed {
+    use crate::kernel::{Finish, Requant};
+
+    /// How sums become elements.
+    pub trait Element: Sized {
+        /// Whether elements are real numbers.
+        const IS_REAL: bool = false;
+
+        /// The bounds of a byte, for which kernels scale sums themselves.
+        const BYTE: Option<(i16, i16)> = None;
+
+        /// The nearest element to an integer.
+        fn saturate(x: i32) -> Self;
+
+        /// `x · scale + bias`, for real elements; the same as [`Element::saturate`] for others.
+        fn real(x: i32, _scale: f32, _bias: f32) -> Self {
+            Self::saturate(x)
+        }
+
+        /// A kernel's finish that writes such elements, scaled or, without `requant`, as they are.
+        fn finish<'a>(_out: *mut Self, _requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+            None
+        }
+    }
+
+    impl Element for u8 {
+        const BYTE: Option<(i16, i16)> = Some((0, 255));
+
+        fn saturate(x: i32) -> Self {
+            x.clamp(0, 255).to_le_bytes()[0]
+        }
+
+        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+            requant.map(|requant| Finish::Unsigned(out, requant))
+        }
+    }
+
+    impl Element for i8 {
+        const BYTE: Option<(i16, i16)> = Some((-128, 127));
+
+        fn saturate(x: i32) -> Self {
+            x.clamp(-128, 127).to_le_bytes()[0].cast_signed()
+        }
+
+        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+            requant.map(|requant| Finish::Signed(out, requant))
+        }
+    }
+
+    impl Element for i16 {
+        fn saturate(x: i32) -> Self {
+            let [low, high, ..] = x.clamp(-32_768, 32_767).to_le_bytes();
+            Self::from_le_bytes([low, high])
+        }
+    }
+
+    impl Element for i32 {
+        fn saturate(x: i32) -> Self {
+            x
+        }
+
+        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+            requant.is_none().then_some(Finish::Sums(out))
+        }
+    }
+
+    impl Element for f32 {
+        const IS_REAL: bool = true;
+
+        #[allow(clippy::cast_precision_loss, reason = "sums beyond 2^24 round to the nearest f32")]
+        fn saturate(x: i32) -> Self {
+            x as Self
+        }
+
+        fn real(x: i32, scale: f32, bias: f32) -> Self {
+            Self::saturate(x) * scale + bias
         }
     }
 }

@@ -1,0 +1,290 @@
+//! The contract of the kernels, and which one this processor runs.
+//!
+//! A kernel multiplies a block of rows by one panel of packed columns and finishes the sums. Every kernel reads the same
+//! panels and gives the same bits; [`scalar`] is the plain twin that defines them.
+//!
+//! ```text
+//!              panel: 64 columns (the last one 16 to 64)
+//!            step 0   | 16 columns x 4 rows of rhs | 16 x 4 | 16 x 4 | 16 x 4 |     one Line = 64 bytes = 16 x 4
+//!            step 1   | ...
+//!   rows x depth                                                             a step = 4 of the inner dimension
+//!   | 4 bytes | 4 bytes | ... |   .   panel   =   rows x 64 sums
+//! ```
+//!
+//! The left factor is unsigned, the right one signed, whatever the caller's types: the types that processors multiply
+//! (`vpdpbusd`, `tdpbusd`). Signed left factors get 128 added, unsigned right ones 128 taken off, their zero points too.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
+pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+/// Columns of a full panel.
+pub(crate) const PANEL: usize = 64;
+
+/// Columns of one [`Line`].
+pub(crate) const LANES: usize = 16;
+
+/// Inner elements that a column has in one [`Line`].
+pub(crate) const GROUP: usize = 4;
+
+/// Inner elements to which packed operands are padded with zeros: what AMX multiplies at once.
+pub(crate) const DEPTH_STEP: usize = 64;
+
+/// 64 bytes where a cache line begins.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [i8; 64]);
+
+impl Line {
+    pub(crate) const ZERO: Self = Self([0; 64]);
+}
+
+/// An instruction set that has a kernel here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain Rust: what the others are held to.
+    Scalar,
+    /// AVX2, products in 16 bits and sums in 32.
+    Avx2,
+    /// AVX2 with `vpdpbusd` on 32 bytes.
+    AvxVnni,
+    /// AVX-512 with `vpdpbusd` on 64 bytes.
+    Avx512Vnni,
+    /// AMX: `tdpbusd` on tiles of 16 rows of 64 bytes; AVX-512 for what surrounds it.
+    Amx,
+}
+
+impl Isa {
+    /// Every one, the slowest first.
+    pub const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Amx];
+
+    /// The fastest that this processor and its system let a program use.
+    #[must_use]
+    pub fn best() -> Self {
+        Kernel::best().isa
+    }
+
+    /// Whether this processor and its system let a program use it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        Kernel::of(self).is_some()
+    }
+
+    /// The name in lower case: `avx512vnni`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
+        }
+    }
+}
+
+/// A kernel that this processor can run: having one is the proof.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    isa: Isa,
+    run: unsafe fn(&Block<'_>),
+}
+
+impl Kernel {
+    /// The kernel for `isa`, where this processor has it.
+    pub(crate) fn of(isa: Isa) -> Option<Self> {
+        let run: Option<unsafe fn(&Block<'_>)> = match isa {
+            Isa::Scalar => Some(scalar::run),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::detect(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => avxvnni::detect(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => avx512vnni::detect(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => amx::detect(),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => None,
+        };
+        run.map(|run| Self { isa, run })
+    }
+
+    /// The fastest one.
+    pub(crate) fn best() -> Self {
+        static BEST: LazyLock<Kernel> = LazyLock::new(|| {
+            Isa::ALL.into_iter().rev().find_map(Kernel::of).expect("the scalar kernel runs everywhere")
+        });
+        *BEST
+    }
+
+    pub(crate) fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// Inner elements that the kernel reads at once, of which a row must have a multiple.
+    pub(crate) fn reads(self) -> usize {
+        if self.isa == Isa::Amx { DEPTH_STEP } else { GROUP }
+    }
+
+    /// Whether rows of this depth and stride are read as they lie; others are copied first.
+    ///
+    /// AMX reads 16 rows at once: in strides of a power of two they compete for the same places in the first cache.
+    pub(crate) fn reads_in_place(self, depth: usize, stride: usize) -> bool {
+        depth % self.reads() == 0 && (self.isa != Isa::Amx || stride % 1024 != 0)
+    }
+
+    /// Products a nanosecond, about: for the choice whether a second thread pays.
+    pub(crate) fn products_per_ns(self) -> usize {
+        match self.isa {
+            Isa::Scalar => 1,
+            Isa::Avx2 => 64,
+            Isa::AvxVnni => 200,
+            Isa::Avx512Vnni => 400,
+            Isa::Amx => 1000,
+        }
+    }
+
+    /// Multiplies `block`.
+    ///
+    /// # Safety
+    /// `block.finish` must be valid for writes of the block's rows and columns at its stride, and nothing else may read or
+    /// write them meanwhile.
+    pub(crate) unsafe fn run(self, block: &Block<'_>) {
+        block.check(self.reads());
+        // SAFETY: `of` and `detect` saw the instruction set; `check` saw that what is read lies in its slices; the
+        // caller promises the same of what is written.
+        unsafe { (self.run)(block) }
+    }
+}
+
+/// Rows of unsigned bytes, the left factor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    pub(crate) data: &'a [u8],
+    /// Bytes from row to row.
+    pub(crate) stride: usize,
+    pub(crate) n_rows: usize,
+    /// Bytes of a row that may be read: a multiple of what the kernel reads at once.
+    pub(crate) len: usize,
+}
+
+/// One panel of packed columns, the right factor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel<'a> {
+    /// `n_steps` steps of `lanes` lines, padded with zeros to a multiple of [`DEPTH_STEP`] inner elements.
+    pub(crate) lines: &'a [Line],
+    /// Lines of a step: 16 columns each.
+    pub(crate) lines_per_step: usize,
+    /// Columns that exist; the others are zeros.
+    pub(crate) n_cols: usize,
+}
+
+/// A block of rows times a panel, and where the result goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) panel: Panel<'a>,
+    /// Elements of the inner dimension.
+    pub(crate) depth: usize,
+    /// Added to each sum of a column.
+    pub(crate) col_terms: &'a [i32; PANEL],
+    /// Added to each sum of a row.
+    pub(crate) row_terms: Option<&'a [i32]>,
+    pub(crate) finish: Finish<'a>,
+    /// Elements of the result from row to row.
+    pub(crate) out_stride: usize,
+}
+
+/// What becomes of a sum, and where its first row and column goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finish<'a> {
+    /// It is stored as it is.
+    Sums(*mut i32),
+    /// It is scaled to unsigned bytes.
+    Unsigned(*mut u8, &'a Requant),
+    /// It is scaled to signed bytes.
+    Signed(*mut i8, &'a Requant),
+}
+
+/// Scaling of a panel's sums to bytes, for magnitudes below [`Requant::MAX_SUM`].
+///
+/// With mantissa m and right shift e: gemmlowp's rounding doubling high product y = ⌊(x·m + 2^30) / 2^31⌋ and its rounding
+/// shift ⌊(y + 2^(e−1) − [y < 0]) / 2^e⌋ (ties away from zero; for e = 0 it is y). As unsigned arithmetic on x + 2^31:
+/// ⌊((x + 2^31)·2m + 2^31) / 2^32⌋ = y + m. And [y < 0] may be [x < 0]: they differ only for y = 0, where both give 0.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Requant {
+    /// 2m.
+    pub(crate) factors: [u32; PANEL],
+    /// The factors of odd columns in the places before them, where 64-bit products look for them.
+    pub(crate) odd_factors: [u32; PANEL],
+    /// 2^(e−1) − m − 1, or −m for e = 0.
+    pub(crate) offsets: [i32; PANEL],
+    /// How far x + 2^31 is shifted to leave \[x ≥ 0\]: 31, or 32 (nothing is left) for e = 0.
+    pub(crate) sign_shifts: [u32; PANEL],
+    /// e.
+    pub(crate) shifts: [u32; PANEL],
+    /// Added after the shift; its magnitude is at most [`Requant::MAX_ZERO_POINT`].
+    pub(crate) zero_point: i16,
+    /// Bounds of the result, within the range of the bytes.
+    pub(crate) min: i16,
+    /// The upper bound.
+    pub(crate) max: i16,
+}
+
+impl Requant {
+    /// Sums of this magnitude or more could overflow when they are rounded.
+    pub(crate) const MAX_SUM: i64 = 1 << 30;
+
+    /// So far, saturating 16-bit sums give the right bytes.
+    pub(crate) const MAX_ZERO_POINT: i32 = 32_000;
+
+    /// A panel whose multipliers [`Requant::set`] says.
+    pub(crate) fn new(zero_point: i16, min: i16, max: i16) -> Self {
+        let zeros = [0; PANEL];
+        let (factors, odd_factors, sign_shifts, shifts) = (zeros, zeros, zeros, zeros);
+        Self { factors, odd_factors, offsets: [0; PANEL], sign_shifts, shifts, zero_point, min, max }
+    }
+
+    /// Sets the multiplier of a column: mantissa / 2^31 / 2^shift.
+    pub(crate) fn set(&mut self, col: usize, mantissa: i32, shift: u32) {
+        self.factors[col] = 2 * mantissa.unsigned_abs();
+        if col % 2 == 1 {
+            self.odd_factors[col - 1] = self.factors[col];
+        }
+        self.offsets[col] = if shift == 0 { -mantissa } else { (1 << (shift - 1)) - mantissa - 1 };
+        self.sign_shifts[col] = if shift == 0 { 32 } else { 31 };
+        self.shifts[col] = shift;
+    }
+}
+
+impl Block<'_> {
+    /// Inner steps of four.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.depth.div_ceil(GROUP)
+    }
+
+    /// Panics where the block contradicts itself, so that kernels need not look.
+    fn check(&self, reads: usize) {
+        let Self { rows, panel, .. } = self;
+        assert!(self.depth <= rows.len && rows.len % reads == 0, "rows are shorter than they are deep");
+        let last = rows.n_rows.checked_sub(1).map_or(0, |last| last * rows.stride + rows.len);
+        assert!(last <= rows.data.len(), "rows end outside of their slice");
+        assert!((1..=PANEL).contains(&panel.n_cols), "a panel has 1 to 64 columns");
+        assert_eq!(panel.lines_per_step, panel.n_cols.div_ceil(LANES), "a panel has a line for 16 columns");
+        let steps = self.depth.div_ceil(DEPTH_STEP) * (DEPTH_STEP / GROUP);
+        assert_eq!(panel.lines.len(), steps * panel.lines_per_step, "a panel has another depth");
+        assert!(self.row_terms.is_none_or(|terms| terms.len() == rows.n_rows), "each row has a term or none has");
+    }
+}

@@ -1,0 +1,171 @@
+//! AVX2: products of 16-bit numbers, summed in pairs to 32 bits; and how 8 sums are scaled, for the kernels on 32 bytes.
+//!
+//! `vpmaddubsw` would multiply bytes, but it saturates sums of two products to 16 bits: 255 · 127 · 2 is 64,770. So
+//! bytes are widened in place: the even and the odd ones of each 32-bit lane become two 16-bit pairs.
+#![allow(unsafe_code, reason = "reads rows and panels through pointers, writes a part of a matrix")]
+
+use std::arch::x86_64::*;
+
+use super::{Block, Finish, LANES, Line, PANEL, Requant};
+
+/// Rows that are multiplied at once: 4 × 2 sums, 4 widened weights and 2 bytes' copies fill 14 of 16 registers.
+const MR: usize = 4;
+
+/// The kernel, where this processor has its instructions.
+pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
+    is_x86_feature_detected!("avx2").then_some(run)
+}
+
+/// Multiplies `block`.
+///
+/// # Safety
+/// As [`super::Kernel::run`], on a processor with AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn run(block: &Block<'_>) {
+    for line in 0..block.panel.lines_per_step {
+        let mut row = 0;
+        while row < block.rows.n_rows {
+            // SAFETY: the caller's promise is passed on; the rows exist.
+            unsafe {
+                match block.rows.n_rows - row {
+                    1 => group_of::<1>(block, row, line),
+                    2 => group_of::<2>(block, row, line),
+                    3 => group_of::<3>(block, row, line),
+                    _ => group_of::<MR>(block, row, line),
+                }
+            }
+            row += MR;
+        }
+    }
+}
+
+/// `R` rows from `row` on, and the 16 columns of `line`.
+///
+/// # Safety
+/// As [`run`]; rows `row..row + R` and the line must exist.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn group_of<const R: usize>(block: &Block<'_>, row: usize, line: usize) {
+    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    let low = _mm256_set1_epi32(0x00ff_00ff);
+    for step in 0..block.n_steps() {
+        // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
+        unsafe {
+            let at: *const Line = block.panel.lines.as_ptr().add(step * block.panel.lines_per_step + line);
+            let mut even = [_mm256_setzero_si256(); 2];
+            let mut odd = even;
+            for half in 0..2 {
+                let bytes = _mm256_load_si256(at.cast::<__m256i>().add(half));
+                even[half] = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+                odd[half] = _mm256_srai_epi16::<8>(bytes);
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let lhs = block.rows.data.as_ptr().add((row + r) * block.rows.stride + 4 * step);
+                let bytes = _mm256_set1_epi32(lhs.cast::<i32>().read_unaligned());
+                let (lhs_even, lhs_odd) = (_mm256_and_si256(bytes, low), _mm256_srli_epi16::<8>(bytes));
+                for half in 0..2 {
+                    let even = _mm256_madd_epi16(lhs_even, even[half]);
+                    let odd = _mm256_madd_epi16(lhs_odd, odd[half]);
+                    sums[half] = _mm256_add_epi32(_mm256_add_epi32(sums[half], even), odd);
+                }
+            }
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        // SAFETY: the row and the line exist.
+        unsafe { finish_line(block, row + r, line, sums) };
+    }
+}
+
+/// Finishes 16 sums of one row: adds their terms, scales them where that is asked for, and stores them.
+///
+/// # Safety
+/// As [`super::Kernel::run`]; the row and the line must exist.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) unsafe fn finish_line(block: &Block<'_>, row: usize, line: usize, sums: &[__m256i; 2]) {
+    let first = line * LANES;
+    let term = _mm256_set1_epi32(block.row_terms.map_or(0, |terms| terms[row]));
+    let mut sums = *sums;
+    for (half, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: 8 of the 64 terms.
+        let terms = unsafe { _mm256_loadu_si256(block.col_terms.as_ptr().add(first + 8 * half).cast()) };
+        *sum = _mm256_add_epi32(_mm256_add_epi32(*sum, terms), term);
+    }
+    let (at, n_cols) = (row * block.out_stride + first, (block.panel.n_cols - first).min(LANES));
+    // SAFETY: `n_cols` elements of the row from `at` on, which the caller promises.
+    unsafe {
+        match block.finish {
+            Finish::Sums(out) => {
+                let mut values = [0_i32; LANES];
+                _mm256_storeu_si256(values.as_mut_ptr().cast(), sums[0]);
+                _mm256_storeu_si256(values.as_mut_ptr().add(8).cast(), sums[1]);
+                out.add(at).copy_from_nonoverlapping(values.as_ptr(), n_cols);
+            }
+            Finish::Unsigned(out, requant) => {
+                let wide = to_16_bits(&sums, requant, first);
+                let bytes = _mm256_packus_epi16(wide, wide);
+                let bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8(requant.min as i8));
+                let bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(requant.max as i8));
+                store_bytes(out.add(at).cast(), n_cols, bytes);
+            }
+            Finish::Signed(out, requant) => {
+                let wide = to_16_bits(&sums, requant, first);
+                let bytes = _mm256_packs_epi16(wide, wide);
+                let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(requant.min as i8));
+                let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(requant.max as i8));
+                store_bytes(out.add(at), n_cols, bytes);
+            }
+        }
+    }
+}
+
+/// 16 scaled sums with the zero point added, in 16 bits, in the order that packing leaves.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn to_16_bits(sums: &[__m256i; 2], requant: &Requant, first: usize) -> __m256i {
+    let [low, high] = [requantize(sums[0], requant, first), requantize(sums[1], requant, first + 8)];
+    _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(requant.zero_point))
+}
+
+/// 8 sums scaled: the arithmetic of [`Requant`].
+#[target_feature(enable = "avx2")]
+#[inline]
+fn requantize(sums: __m256i, requant: &Requant, first: usize) -> __m256i {
+    const { assert!(PANEL == 64) };
+    let load = |values: *const u32| {
+        // SAFETY: `first` is a multiple of 8 below 64, and there are 64 values.
+        unsafe { _mm256_load_si256(values.add(first).cast()) }
+    };
+    let biased = _mm256_xor_si256(sums, _mm256_set1_epi32(i32::MIN));
+    let half = _mm256_set1_epi64x(1 << 31);
+    let even = _mm256_add_epi64(_mm256_mul_epu32(biased, load(requant.factors.as_ptr())), half);
+    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(biased), load(requant.odd_factors.as_ptr()));
+    let odd = _mm256_add_epi64(odd, half);
+    let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+    let signs = _mm256_srlv_epi32(biased, load(requant.sign_shifts.as_ptr()));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(high, load(requant.offsets.as_ptr().cast())), signs);
+    _mm256_srav_epi32(rounded, load(requant.shifts.as_ptr()))
+}
+
+/// Stores the first `n_cols` of 16 bytes, put in order first.
+///
+/// # Safety
+/// `out` must be valid for writes of `n_cols` bytes.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn store_bytes(out: *mut i8, n_cols: usize, bytes: __m256i) {
+    // Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of two vectors side by side.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
+    let bytes = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order));
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n_cols == LANES {
+            _mm_storeu_si128(out.cast(), bytes);
+        } else {
+            let mut values = [0_i8; LANES];
+            _mm_storeu_si128(values.as_mut_ptr().cast(), bytes);
+            out.copy_from_nonoverlapping(values.as_ptr(), n_cols);
+        }
+    }
+}
