@@ -1,7 +1,7 @@
 //! Integer matrix products, bit-exact with gemmlowp.
 
 mod error;
-mod fixedpoint;
+pub mod fixedpoint;
 mod gemm;
 mod job;
 mod kernel;
@@ -18,7 +18,11 @@ pub use error::{Error, Result};
 pub use gemm::{Gemm, PackedLhs, PackedRhs, Quantized, gemm, gemm_packed, gemm_packed_lhs};
 pub use kernel::Isa;
 pub use matrix::{MatMut, MatRef, Order};
-pub use multiplier::{Multiplier, rounding_divide_by_pot, saturating_rounding_doubling_high_mul};
+pub use multiplier::{
+    Multiplier, rounding_divide_by_pot, saturating_rounding_doubling_high_mul,
+    saturating_rounding_doubling_high_mul_i16,
+};
 pub use output::{Element, Per, Stage};
 pub use pack::Byte;
+pub use quantize::{QuantInt, QuantParams, QuantRange};
 pub use reference::reference_gemm;
