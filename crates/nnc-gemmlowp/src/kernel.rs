@@ -13,6 +13,7 @@
 //!
 //! The left factor is unsigned, the right one signed, whatever the caller's types: the types that processors multiply
 //! (`vpdpbusd`, `tdpbusd`). Signed left factors get 128 added, unsigned right ones 128 taken off, their zero points too.
+#![allow(unsafe_code, reason = "the one call from a detected instruction set to its kernel")]
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -72,7 +72,7 @@ impl Grid {
 }
 
 /// Runs `run` for 0 to `n` − 1, in the caller's rayon pool where `parallel` says that it pays.
-pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Sync) {
+pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "parallel")]
     if parallel && n > 1 && rayon::current_num_threads() > 1 {
         use rayon::iter::{IntoParallelIterator, ParallelIterator};

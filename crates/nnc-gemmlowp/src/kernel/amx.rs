@@ -240,6 +240,7 @@ macro_rules! product {
             // SAFETY: the caller's promise.
             unsafe {
                 asm!(
+                    "# products of one tile of rows have no sums {under}",
                     "test {accumulate}, {accumulate}",
                     "jz 2f",
                     $(concat!("tileloadd ", $tile, ", ", $place),)*
