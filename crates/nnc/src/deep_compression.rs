@@ -83,7 +83,7 @@ pub trait Watch {
 /// Runs the pipeline.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for a recipe without a training section, [`Error::NoMatch`] for a pattern that matches no
+/// [`Error::InvalidArgument`] for a recipe without a training section or with a number out of its range, [`Error::NoMatch`] for a pattern that matches no
 /// parameter, [`Error::Cancelled`] when `watch` says so, and those of training.
 pub fn run(job: &Job<'_>, watch: &mut dyn Watch) -> Result<Compressed> {
     let mut pipeline = Pipeline::new(job, watch)?;
@@ -108,6 +108,7 @@ struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     fn new(job: &'a Job<'a>, watch: &'a mut dyn Watch) -> Result<Self> {
+        job.recipe.check()?;
         let params = job.specs.init(job.recipe.seed, &Device::Cpu)?;
         let names: Vec<String> = job.specs.iter().map(|spec| spec.name.clone()).collect();
         let layers = job.recipe.assign(&names)?;

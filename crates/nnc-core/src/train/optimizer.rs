@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::range;
 use crate::ops::{self, SgdMomentum};
 use crate::params::{ParamKind, Params};
 use crate::source::Trainable;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 
 /// Which optimizer, and its constants. The learning rate comes from the [`Schedule`](super::Schedule).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent as PyTorch defines it: `v = m·v + (g + d·w)`, `w -= lr·v` (or `lr·(g + d·w + m·v)`).
@@ -22,18 +23,18 @@ pub enum OptimizerConfig {
         momentum: f64,
         /// Nesterov's look-ahead form.
         nesterov: bool,
-        /// Weight decay `d`: the gradient of `d/2·|w|²`, on weights only.
+        /// Weight decay `d`, at least 0: the gradient of `d/2·|w|²`, on weights only.
         weight_decay: f64,
     },
     /// Adam (Kingma and Ba, ICLR 2015, algorithm 1) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
     Adam {
-        /// Decay of the first moment.
+        /// Decay of the first moment, in `[0, 1)`.
         beta1: f64,
-        /// Decay of the second moment.
+        /// Decay of the second moment, in `[0, 1)`.
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// Added to the root of the second moment, above 0.
         epsilon: f64,
-        /// Decoupled decay: `w -= lr·d·w`, on weights only.
+        /// Decoupled decay `d`, at least 0: `w -= lr·d·w`, on weights only.
         weight_decay: f64,
     },
 }
@@ -47,6 +48,25 @@ impl OptimizerConfig {
     /// Adam with the paper's constants and no weight decay.
     pub fn adam() -> Self {
         Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
+
+    /// Checks that every constant is in its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] with the constant's name, its range and the number found.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Sgd { momentum, nesterov: _, weight_decay } => {
+                range::share("momentum", momentum)?;
+                range::not_negative("weight_decay", weight_decay)
+            }
+            Self::Adam { beta1, beta2, epsilon, weight_decay } => {
+                range::share("beta1", beta1)?;
+                range::share("beta2", beta2)?;
+                range::positive("epsilon", epsilon)?;
+                range::not_negative("weight_decay", weight_decay)
+            }
+        }
     }
 }
 
@@ -249,6 +269,30 @@ mod tests {
     fn a_restored_optimizer_goes_on_alike() {
         for config in [OptimizerConfig::adam(), OptimizerConfig::sgd(0.1)] {
             assert_eq!(run(config, false).to_bits(), run(config, true).to_bits());
+        }
+    }
+
+    #[test]
+    fn constants_out_of_range_are_named() {
+        let sgd = |momentum, weight_decay| OptimizerConfig::Sgd { momentum, nesterov: false, weight_decay };
+        let adam = |beta1, beta2, epsilon| OptimizerConfig::Adam { beta1, beta2, epsilon, weight_decay: 0.0 };
+        for right in [sgd(0.0, 0.0), sgd(0.99, 5e-4), OptimizerConfig::adam(), adam(0.0, 0.0, 1e-3)] {
+            right.check().unwrap();
+        }
+        for (wrong, message) in [
+            (sgd(1.0, 0.0), "invalid `momentum`: expected a number in [0, 1), got 1"),
+            (sgd(-0.1, 0.0), "invalid `momentum`: expected a number in [0, 1), got -0.1"),
+            (sgd(f64::NAN, 0.0), "invalid `momentum`: expected a number in [0, 1), got NaN"),
+            (sgd(0.9, -1e-4), "invalid `weight_decay`: expected a finite number of at least 0, got -0.0001"),
+            (
+                sgd(0.9, f64::INFINITY),
+                "invalid `weight_decay`: expected a finite number of at least 0, got inf",
+            ),
+            (adam(1.0, 0.999, 1e-8), "invalid `beta1`: expected a number in [0, 1), got 1"),
+            (adam(0.9, 1.5, 1e-8), "invalid `beta2`: expected a number in [0, 1), got 1.5"),
+            (adam(0.9, 0.999, 0.0), "invalid `epsilon`: expected a finite number above 0, got 0"),
+        ] {
+            assert_eq!(wrong.check().unwrap_err().to_string(), message);
         }
     }
 
