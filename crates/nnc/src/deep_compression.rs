@@ -149,8 +149,8 @@ impl<'a> Pipeline<'a> {
             let source =
                 MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
             let mut trainee = Trainee::new(self.network.clone(), source);
-            let phase = if round == retraining.rounds { &retraining.last } else { &retraining.round };
             let step = format!("pruned {round}/{}", retraining.rounds);
+            let phase = retraining.phase(round)?;
             phase::train(self.job, phase, Stage::Pruned, &step, &mut trainee, &mut self.progress)?;
             self.finish_step(&step, &trainee)?;
         }

@@ -120,10 +120,11 @@ pub struct Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retraining {
-    /// How many times to prune and retrain; 1 is one-shot.
+    /// How many times to prune and retrain, at least 1; 1 is one-shot.
     pub rounds: usize,
-    /// Each round's training but the last's.
-    pub round: Phase,
+    /// Each round's training but the last's; one round alone needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Phase>,
     /// The last round's training.
     pub last: Phase,
 }
@@ -185,6 +186,22 @@ impl Recipe {
             }),
             None => Ok(assigned),
         }
+    }
+}
+
+impl Retraining {
+    /// The training of round `round` (from 1).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where it is not the last and the recipe has none for it.
+    pub fn phase(&self, round: usize) -> Result<&Phase> {
+        if round >= self.rounds {
+            return Ok(&self.last);
+        }
+        self.round.as_ref().ok_or_else(|| {
+            let expected = format!("a [retraining.round] section, since there are {} rounds", self.rounds);
+            Error::invalid("retraining", expected, "none")
+        })
     }
 }
 

@@ -18,7 +18,10 @@ impl Recipe {
             if retraining.rounds == 0 {
                 return Err(Error::invalid("retraining.rounds", "at least 1", 0));
             }
-            retraining.round.check("retraining.round")?;
+            retraining.phase(1)?;
+            if let Some(round) = &retraining.round {
+                round.check("retraining.round")?;
+            }
             retraining.last.check("retraining.last")?;
         }
         if let Some(Sharing { lr_scale, phase }) = &self.sharing {

@@ -89,6 +89,18 @@ fn unknown_fields_are_errors_wherever_they_stand() {
 }
 
 #[test]
+fn one_round_needs_no_training_but_the_last() {
+    let text = |rounds| format!("[retraining]\nrounds = {rounds}\nlast = {PHASE}");
+    let retraining = Recipe::from_toml(&text(1)).unwrap().retraining.unwrap();
+    assert_eq!((retraining.round, retraining.phase(1).unwrap()), (None, &retraining.last));
+    let message = Recipe::from_toml(&text(2)).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "invalid `retraining`: expected a [retraining.round] section, since there are 2 rounds, got none"
+    );
+}
+
+#[test]
 fn wrong_recipes_are_explained() {
     for (text, word) in [
         ("[[layer]]\nmatch = \"a\"\nprune = { density = 0.0 }", "prune.density of layer `a`"),
