@@ -147,7 +147,7 @@ impl<'a> Pipeline<'a> {
             let density = |name: &str| self.masks.get(name).map(|mask| mask.density());
             dropout::adjust(&mut self.network, self.job.network, density)?;
             let source =
-                MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+                MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked)?;
             let mut trainee = Trainee::new(self.network.clone(), source);
             let step = format!("pruned {round}/{}", retraining.rounds);
             let phase = retraining.phase(round)?;
@@ -186,7 +186,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         // What is pruned and not shared goes on training, under its mask.
-        let masked = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+        let masked = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked)?;
         let mut source = CodebookSource::new(masked, shared)?;
         if let Some(sharing) = &self.job.recipe.sharing {
             source = source.with_centroid_lr_scale(sharing.lr_scale);
