@@ -34,7 +34,8 @@ pub(crate) trait Experiment: Sync {
     /// Authors, title, venue and year.
     fn paper(&self) -> &'static str;
 
-    /// What it reads; on other data than the paper's the frame takes the paper's figures out of the rows.
+    /// What it reads; on other data than the paper's the frame takes the paper's figures out of the rows, and every claim that
+    /// is not [`Row::on_any_data`].
     fn data(&self) -> DataKind;
 
     /// How long it takes on two cores, for `--list`.

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::experiment::data_set::DataSet;
 use crate::experiment::progress::{self, display};
 use crate::experiment::result::{self, About, Picture, ResultFile};
-use crate::experiment::row::{Row, Verdict, check_rows};
+use crate::experiment::row::{Verdict, check_rows};
 use crate::experiment::{Context, Experiment, Outcome, Profile, state};
 use crate::report::{self, machine, number, plot, table};
 
@@ -225,7 +225,6 @@ fn record(
     elapsed: Duration,
 ) -> Result<ResultFile> {
     check_rows(&outcome.rows).with_context(|| format!("the rows of {}", experiment.name()))?;
-    let keep = |row: Row| if ctx.data().is_papers() { row } else { row.without_paper() };
     let result = ResultFile {
         format: result::FORMAT,
         experiment: experiment.name().to_owned(),
@@ -234,7 +233,7 @@ fn record(
         seed: ctx.seed(),
         config_hash,
         seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-        rows: outcome.rows.into_iter().map(keep).collect(),
+        rows: outcome.rows.into_iter().map(|row| row.for_data(ctx.data().is_papers())).collect(),
     };
     let mut about = About {
         title: experiment.title().to_owned(),

@@ -10,6 +10,7 @@ mod fit;
 mod learner;
 mod loss;
 mod optimizer;
+mod range;
 mod schedule;
 
 pub use callback::{Callback, EpochEnd, Flow, KeepBest, StepEnd};

@@ -126,7 +126,7 @@ fn main() -> Result<()> {
         let weight = params.tensor(name)?;
         masks.set(name, select::level(&magnitude(weight)?, weight.dims(), 0.8)?)?;
     }
-    let mut pruned = Sourced(MaskedSource::new(VarSource::new(&params)?, masks, Gradient::Masked));
+    let mut pruned = Sourced(MaskedSource::new(VarSource::new(&params)?, masks, Gradient::Masked)?);
     pruned.0.snapshot()?.assign_to(&map)?;
     println!("pruned by 80 %:     {}", evaluate(&map, &test)?);
 

@@ -23,8 +23,17 @@ pub enum Gradient {
 }
 
 /// The masks of a [`MaskedSource`], shared with whoever changes them: clones are handles to the same masks.
+///
+/// Once a source has been wrapped with them, only names that it serves may have masks; with several, those of the last.
 #[derive(Debug, Clone, Default)]
-pub struct Masks(Arc<RwLock<Vec<Entry>>>);
+pub struct Masks(Arc<RwLock<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: Vec<Entry>,
+    /// What the source wrapped last serves; none before the first.
+    served: Option<Vec<String>>,
+}
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -42,11 +51,14 @@ impl Masks {
     /// Sets the mask of the parameter `name`, from the next step on.
     ///
     /// # Errors
-    /// Those of making a tensor.
+    /// [`Error::NotFound`] when a source has been wrapped that does not serve `name`, and those of making a tensor.
     pub fn set(&self, name: &str, mask: Mask) -> Result<()> {
         let entry =
             Entry { name: name.to_owned(), tensor: mask.to_tensor(&Device::Cpu)?, mask: Arc::new(mask) };
-        let mut entries = self.write();
+        let Table { entries, served } = &mut *self.write();
+        if let Some(served) = served {
+            check_name(name, served)?;
+        }
         match entries.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = entry,
             None => entries.push(entry),
@@ -61,25 +73,33 @@ impl Masks {
 
     /// The names that have masks, in the order in which they got them.
     pub fn names(&self) -> Vec<String> {
-        self.read().iter().map(|entry| entry.name.clone()).collect()
+        self.read().entries.iter().map(|entry| entry.name.clone()).collect()
     }
 
     /// Takes all masks off.
     pub fn clear(&self) {
-        self.write().clear();
+        self.write().entries.clear();
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
+    /// From now on only names in `served` may have masks; refused when one that is not there has one already.
+    fn restrict_to(&self, names: Vec<String>) -> Result<()> {
+        let Table { entries, served } = &mut *self.write();
+        entries.iter().try_for_each(|entry| check_name(&entry.name, &names))?;
+        *served = Some(names);
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
         // Entries are replaced whole, so a panic elsewhere leaves them whole.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entry(&self, name: &str) -> Option<Entry> {
-        self.read().iter().find(|entry| entry.name == name).cloned()
+        self.read().entries.iter().find(|entry| entry.name == name).cloned()
     }
 }
 
@@ -93,8 +113,13 @@ pub struct MaskedSource<S> {
 
 impl<S: ParamSource> MaskedSource<S> {
     /// Wraps `inner`; `masks` may be changed at any time through its other handles.
-    pub fn new(inner: S, masks: Masks, gradient: Gradient) -> Self {
-        Self { inner, masks, gradient }
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when a mask is there for a name that `inner` does not serve; one that is set later for such a name
+    /// is refused by [`Masks::set`].
+    pub fn new(inner: S, masks: Masks, gradient: Gradient) -> Result<Self> {
+        masks.restrict_to(inner.names().into_iter().map(|(name, _)| name).collect())?;
+        Ok(Self { inner, masks, gradient })
     }
 
     /// The source below.
@@ -178,6 +203,13 @@ fn narrowed(stored: &StoredWeight, mask: &Mask) -> Result<StoredWeight> {
         (values[flat_idx], listed[flat_idx]) = (value, true);
     }
     Mask::from_fn(mask.shape(), |i| listed[i] && mask.keeps(i)).stored(&values)
+}
+
+fn check_name(name: &str, served: &[String]) -> Result<()> {
+    if served.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(Error::not_found("parameter", name, served))
 }
 
 fn check_shape(name: &str, shape: &[usize], mask: &Mask) -> Result<()> {

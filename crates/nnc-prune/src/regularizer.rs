@@ -9,6 +9,11 @@ use nnc_core::{Error, Result};
 /// The gradient is `p · |w|^(p-1) · sign(w)`, and 0 where `w = 0` for every `p`: a pruned weight is left alone.
 /// For p = 2 the optimizer's weight decay `2λ` does the same work at less cost.
 ///
+/// It sees what the optimizer moves, not what the network sees. Under a [`MaskedSource`](crate::MaskedSource) those are the
+/// variables behind the masks: a pruned one that is not 0 counts and shrinks, while the network sees 0 all the same. Shared
+/// values (of a codebook source) do not decay, so a weight that is shared is left out. Where no weight is left, the loss is an
+/// [`Error::NoMatch`] that lists the trainables, not 0.
+///
 /// # Source
 /// Han et al. 2015, §3.1: p = 1 is better right after pruning, p = 2 after retraining.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +60,11 @@ impl LossTerm for Penalty {
                 None => term,
             });
         }
-        sum.ok_or_else(|| Error::NoMatch { what: "weight", pattern: "penalty".into(), known: Vec::new() })
+        sum.ok_or_else(|| Error::NoMatch {
+            what: "trainable that decays",
+            pattern: "*".into(),
+            known: context.trainables.iter().map(|trainable| trainable.name.clone()).collect(),
+        })
     }
 }
 
@@ -104,8 +113,50 @@ impl CustomOp1 for PowerSum {
 #[cfg(test)]
 mod tests {
     use nnc_core::candle::{Device, Var};
+    use nnc_core::data::Batch;
+    use nnc_core::model::Outputs;
+    use nnc_core::params::{ParamKind, Params};
+    use nnc_core::source::{ParamSource, Step, VarSource};
 
     use super::*;
+    use crate::{Gradient, Mask, MaskedSource, Masks};
+
+    /// The penalty on what `source` lets an optimizer move.
+    fn penalty(source: &dyn ParamSource) -> Result<Tensor> {
+        let nothing = || Tensor::zeros(0, nnc_core::candle::DType::F32, &Device::Cpu).unwrap();
+        let batch = Batch { images: nothing(), labels: nothing(), samples: Vec::new() };
+        let (outputs, trainables, step) = (Outputs::new(), source.trainables(), Step::train(1, 0));
+        let context = LossContext { outputs: &outputs, batch: &batch, trainables: &trainables, step: &step };
+        Penalty::l1().loss(&context)
+    }
+
+    fn masked(entries: &[(&str, ParamKind)]) -> MaskedSource<VarSource> {
+        let mut params = Params::new();
+        for (name, kind) in entries {
+            params.insert(*name, *kind, Tensor::new(&[1_f32, -2.0, 4.0], &Device::Cpu).unwrap());
+        }
+        let masks = Masks::new();
+        masks.set(entries[0].0, Mask::from_fn(&[3], |i| i == 0)).unwrap();
+        MaskedSource::new(VarSource::new(&params).unwrap(), masks, Gradient::Masked).unwrap()
+    }
+
+    #[test]
+    fn under_masks_the_variables_behind_them_count_and_shrink() {
+        let source = masked(&[("w", ParamKind::Weight), ("b", ParamKind::Bias)]);
+        let sum = penalty(&source).unwrap();
+        assert_eq!(sum.to_scalar::<f32>().unwrap(), 7.0);
+        let gradients = sum.backward().unwrap();
+        let gradient = |name| gradients.get(source.inner().var(name).unwrap());
+        assert_eq!(gradient("w").unwrap().to_vec1::<f32>().unwrap(), [1.0, -1.0, 1.0]);
+        assert!(gradient("b").is_none());
+    }
+
+    #[test]
+    fn a_penalty_on_no_weight_is_an_error_under_masks_too() {
+        let source = masked(&[("b", ParamKind::Bias), ("mean", ParamKind::Buffer)]);
+        let message = penalty(&source).unwrap_err().to_string();
+        assert_eq!(message, "pattern `*` matches no trainable that decays; there are: b");
+    }
 
     #[test]
     fn gradients_match_the_derivative_and_vanish_at_zero() {

@@ -83,7 +83,7 @@ pub trait Watch {
 /// Runs the pipeline.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for a recipe without a training section, [`Error::NoMatch`] for a pattern that matches no
+/// [`Error::InvalidArgument`] for a recipe without a training section or with a number out of its range, [`Error::NoMatch`] for a pattern that matches no
 /// parameter, [`Error::Cancelled`] when `watch` says so, and those of training.
 pub fn run(job: &Job<'_>, watch: &mut dyn Watch) -> Result<Compressed> {
     let mut pipeline = Pipeline::new(job, watch)?;
@@ -108,6 +108,7 @@ struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     fn new(job: &'a Job<'a>, watch: &'a mut dyn Watch) -> Result<Self> {
+        job.recipe.check()?;
         let params = job.specs.init(job.recipe.seed, &Device::Cpu)?;
         let names: Vec<String> = job.specs.iter().map(|spec| spec.name.clone()).collect();
         let layers = job.recipe.assign(&names)?;
@@ -146,10 +147,10 @@ impl<'a> Pipeline<'a> {
             let density = |name: &str| self.masks.get(name).map(|mask| mask.density());
             dropout::adjust(&mut self.network, self.job.network, density)?;
             let source =
-                MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+                MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked)?;
             let mut trainee = Trainee::new(self.network.clone(), source);
-            let phase = if round == retraining.rounds { &retraining.last } else { &retraining.round };
             let step = format!("pruned {round}/{}", retraining.rounds);
+            let phase = retraining.phase(round)?;
             phase::train(self.job, phase, Stage::Pruned, &step, &mut trainee, &mut self.progress)?;
             self.finish_step(&step, &trainee)?;
         }
@@ -185,7 +186,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         // What is pruned and not shared goes on training, under its mask.
-        let masked = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked);
+        let masked = MaskedSource::new(VarSource::new(&self.params)?, self.masks.clone(), Gradient::Masked)?;
         let mut source = CodebookSource::new(masked, shared)?;
         if let Some(sharing) = &self.job.recipe.sharing {
             source = source.with_centroid_lr_scale(sharing.lr_scale);

@@ -21,14 +21,15 @@ pub type Stored = (String, ParamKind, StoredWeight);
 /// Prunes, shares and stores `params` as `recipe` says, one parameter at a time.
 ///
 /// # Errors
-/// [`Error::NoMatch`] when a pattern of the recipe matches no parameter, [`Error::InvalidArgument`] when it asks for training
-/// or a step cannot be done.
+/// [`Error::NoMatch`] when a pattern of the recipe matches no parameter, [`Error::InvalidArgument`] when it asks for training,
+/// a number is out of its range, or a step cannot be done.
 pub fn compress(params: &Params, recipe: &Recipe) -> Result<Vec<Stored>> {
     if recipe.training.is_some() || recipe.retraining.is_some() || recipe.sharing.is_some() {
         let expected =
             "a recipe of [[layer]] sections only (training needs data: see `cargo xtask reproduce`)";
         return Err(Error::invalid("recipe", expected, "a training section"));
     }
+    recipe.check()?;
     let names: Vec<String> = params.names().map(ToOwned::to_owned).collect();
     let layers = recipe.assign(&names)?;
     let mut stored = Vec::new();

@@ -13,6 +13,7 @@
 //! A parameter takes the first `[[layer]]` whose pattern matches its name (`*` stands for any characters); one that no
 //! pattern matches is stored as it is. A pattern that no parameter takes is an error.
 
+mod check;
 mod pattern;
 
 use nnc_core::train::{OptimizerConfig, Schedule};
@@ -102,9 +103,9 @@ impl Default for Store {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// Passes over the training images.
+    /// Passes over the training images, at least 1.
     pub n_epochs: usize,
-    /// Images a step.
+    /// Images a step, at least 1.
     pub batch_size: usize,
     /// Each image is moved by up to this many pixels in either direction.
     #[serde(default)]
@@ -119,10 +120,11 @@ pub struct Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retraining {
-    /// How many times to prune and retrain; 1 is one-shot.
+    /// How many times to prune and retrain, at least 1; 1 is one-shot.
     pub rounds: usize,
-    /// Each round's training but the last's.
-    pub round: Phase,
+    /// Each round's training but the last's; one round alone needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Phase>,
     /// The last round's training.
     pub last: Phase,
 }
@@ -131,7 +133,7 @@ pub struct Retraining {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sharing {
-    /// Factor on the learning rate of shared values, whose gradients are sums over all weights that share them.
+    /// Factor, at least 0, on the learning rate of shared values, whose gradients are sums over all weights that share them.
     #[serde(default = "one")]
     pub lr_scale: f64,
     /// The training.
@@ -162,35 +164,6 @@ impl Recipe {
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<()> {
-        for layer in &self.layers {
-            let of = |field: &str| format!("{field} of layer `{}`", layer.pattern);
-            match layer.prune {
-                Some(Prune::Density(d)) if !(d > 0.0 && d <= 1.0) => {
-                    return Err(Error::invalid(of("prune.density"), "a number in (0, 1]", d));
-                }
-                Some(Prune::Quality(q)) if !(q >= 0.0 && q.is_finite()) => {
-                    return Err(Error::invalid(of("prune.quality"), "a number of at least 0", q));
-                }
-                _ => {}
-            }
-            if let Some(share) = layer.share
-                && !(1..=12).contains(&share.bits)
-            {
-                return Err(Error::invalid(of("share.bits"), "1 to 12", share.bits));
-            }
-            if let Some(bits) = layer.store.index_bits
-                && !(1..=16).contains(&bits)
-            {
-                return Err(Error::invalid(of("store.index_bits"), "1 to 16", bits));
-            }
-        }
-        if self.retraining.is_some_and(|retraining| retraining.rounds == 0) {
-            return Err(Error::invalid("retraining.rounds", "at least 1", 0));
-        }
-        Ok(())
-    }
-
     /// For each of `names`, the layer that it takes.
     ///
     /// # Errors
@@ -216,6 +189,22 @@ impl Recipe {
     }
 }
 
+impl Retraining {
+    /// The training of round `round` (from 1).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where it is not the last and the recipe has none for it.
+    pub fn phase(&self, round: usize) -> Result<&Phase> {
+        if round >= self.rounds {
+            return Ok(&self.last);
+        }
+        self.round.as_ref().ok_or_else(|| {
+            let expected = format!("a [retraining.round] section, since there are {} rounds", self.rounds);
+            Error::invalid("retraining", expected, "none")
+        })
+    }
+}
+
 impl Prune {
     /// The goal of round `round` (from 1) of `rounds`: densities fall geometrically, qualities rise linearly.
     pub fn at_round(self, round: usize, rounds: usize) -> Self {
@@ -228,61 +217,4 @@ impl Prune {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str = r#"
-        [[layer]]
-        match = "ip1.weight"
-        prune = { density = 0.08 }
-        share = { bits = 6 }
-        store = { index_bits = 5 }
-
-        [[layer]]
-        match = "*.weight"
-        prune = { quality = 1.5 }
-    "#;
-
-    fn names(list: &[&str]) -> Vec<String> {
-        list.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    #[test]
-    fn the_first_matching_layer_counts() {
-        let recipe = Recipe::from_toml(SMALL).unwrap();
-        let assigned = recipe.assign(&names(&["ip1.weight", "ip1.bias", "ip2.weight"])).unwrap();
-        let prunes: Vec<_> = assigned.iter().map(|layer| layer.and_then(|layer| layer.prune)).collect();
-        assert_eq!(prunes, [Some(Prune::Density(0.08)), None, Some(Prune::Quality(1.5))]);
-        assert_eq!(assigned[2].unwrap().store, Store::default());
-    }
-
-    #[test]
-    fn a_pattern_that_nothing_takes_is_an_error() {
-        let recipe = Recipe::from_toml(SMALL).unwrap();
-        let message = recipe.assign(&names(&["ip1.weight", "ip1.bias"])).unwrap_err().to_string();
-        assert!(
-            message.contains("`*.weight` matches no parameter") && message.contains("ip1.bias"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn wrong_recipes_are_explained() {
-        for (text, word) in [
-            ("[[layer]]\nmatch = \"a\"\nprune = { density = 0.0 }", "prune.density of layer `a`"),
-            ("[[layer]]\nmatch = \"a\"\nshare = { bits = 13 }", "share.bits"),
-            ("[[layer]]\nmatch = \"a\"\nprunes = { density = 0.1 }", "prunes"),
-            ("seed = ", "line 1"),
-        ] {
-            let message = Recipe::from_toml(text).unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
-        }
-    }
-
-    #[test]
-    fn rounds_end_at_the_goal() {
-        assert_eq!(Prune::Density(0.25).at_round(1, 2), Prune::Density(0.5));
-        assert_eq!(Prune::Density(0.25).at_round(2, 2), Prune::Density(0.25));
-        assert_eq!(Prune::Quality(1.0).at_round(1, 4), Prune::Quality(0.25));
-    }
-}
+mod tests;

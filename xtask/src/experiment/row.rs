@@ -83,13 +83,25 @@ pub(crate) struct Row {
     better: Better,
     holds: bool,
     note: String,
+    /// Whether the claim is about the program rather than about the paper's data; settled before a row is written.
+    #[serde(skip)]
+    on_any_data: bool,
 }
 
 impl Row {
     /// A row named `model/what` whose `holds` follows from `rule`; the note opens with the rule in words.
     pub(crate) fn new(metric: impl Into<String>, ours: f64, unit: &str, better: Better, rule: Rule) -> Self {
         let (holds, note) = (rule.holds(ours), rule.text());
-        Self { metric: metric.into(), paper: None, ours, unit: unit.to_owned(), better, holds, note }
+        Self {
+            metric: metric.into(),
+            paper: None,
+            ours,
+            unit: unit.to_owned(),
+            better,
+            holds,
+            note,
+            on_any_data: false,
+        }
     }
 
     /// The same row with the paper's figure beside ours.
@@ -104,9 +116,24 @@ impl Row {
         self
     }
 
-    /// The same row for data the paper did not use.
-    pub(crate) fn without_paper(mut self) -> Self {
-        self.paper = None;
+    /// The same row with a claim that must hold on other data than the paper's too.
+    pub(crate) fn on_any_data(mut self) -> Self {
+        self.on_any_data = true;
+        self
+    }
+
+    /// The row as it is written: for data the paper did not use without its figure, and without a claim that was set for its
+    /// data.
+    pub(crate) fn for_data(mut self, is_papers_data: bool) -> Self {
+        if !is_papers_data {
+            self.paper = None;
+            if !self.on_any_data {
+                self.holds = Rule::Report.holds(self.ours);
+                let remarks = self.note.split_once("; ").map(|(_, remarks)| remarks);
+                self.note = remarks.map_or(NO_CLAIM.to_owned(), |remarks| format!("{NO_CLAIM}; {remarks}"));
+            }
+        }
+        self.on_any_data = false;
         self
     }
 
@@ -318,6 +345,22 @@ mod tests {
             let back: Row = serde_json::from_str(&json).unwrap();
             assert_eq!(back, row(rule));
             assert_eq!(back.verdict(), verdict);
+        }
+    }
+
+    #[test]
+    fn on_other_data_only_claims_about_the_program_are_left() {
+        let exact = Rule::Equals { value: 0.0, tolerance: 0.0 };
+        let row = || Row::new("a/b", 3.0, "x", Better::Lower, Rule::AtMost(1.64)).paper(1.58);
+        assert_eq!(row().for_data(true), row());
+        let other = row().for_data(false);
+        assert_eq!((other.papers_figure(), other.remark()), (None, "no claim"));
+        assert_eq!((row().verdict(), other.verdict()), (Verdict::Fails, Verdict::Reported));
+        let remarked = row().note("median of 3 seeds: 2; 3; 4").for_data(false);
+        assert_eq!(remarked.remark(), "no claim; median of 3 seeds: 2; 3; 4");
+        for (ours, verdict) in [(0.0, Verdict::Holds), (1.0, Verdict::Fails)] {
+            let row = Row::new("a/b", ours, "x", Better::Equal, exact).on_any_data();
+            assert_eq!(row.for_data(false).verdict(), verdict);
         }
     }
 

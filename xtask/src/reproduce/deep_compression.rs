@@ -84,7 +84,7 @@ impl Experiment for DeepCompression {
         progress.fraction(1.0);
         Ok(Outcome {
             rows: rows::rows(&plan, &tested)?,
-            plots: plots::plots(&tested),
+            plots: plots::plots(&tested, ctx.data().is_papers()),
             files: tested.iter().map(|run| run.file.clone()).collect(),
             notes: rows::notes(&plan, &tested),
         })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::experiment::progress::Cancelled;
-use crate::experiment::{Axis, Better, Chart, DataKind, Plot, Progress, Rule};
+use crate::experiment::{Axis, Better, Chart, DataKind, Plot, Progress, Row, Rule};
 
 /// Counts in its state folder how far it came; stops itself half way the first time.
 struct Interruptible {
@@ -43,6 +43,8 @@ impl Experiment for Interruptible {
         }
         let from_checkpoint = std::fs::read(&checkpoint).map_or(0, |bytes| bytes.len());
         let row = Row::new("m/w", from_checkpoint as f64, "bytes", Better::Equal, Rule::Report).paper(4.0);
+        let goal = Row::new("m/goal", 2.0, "%", Better::Lower, Rule::AtMost(1.0));
+        let law = Row::new("m/law", 0.0, "bytes", Better::Equal, Rule::AtMost(0.0)).on_any_data();
         let chart = Chart::Bars {
             categories: vec!["c".into()],
             y: Axis::linear("y"),
@@ -50,7 +52,7 @@ impl Experiment for Interruptible {
         };
         let plot = Plot { name: "p".into(), title: "t".into(), caption: "c".into(), chart };
         Ok(Outcome {
-            rows: vec![row],
+            rows: vec![row, goal, law],
             plots: vec![plot],
             files: vec![ctx.write("f.bin", b"x")?],
             notes: vec!["n".into()],
@@ -98,7 +100,7 @@ fn an_interrupted_experiment_goes_on_from_its_checkpoint() {
 }
 
 #[test]
-fn the_papers_figures_stand_only_beside_the_papers_data() {
+fn the_papers_figures_and_goals_stand_only_beside_the_papers_data() {
     let out = tempfile::tempdir().unwrap();
     let experiment = Interruptible { runs: AtomicUsize::new(1) };
     let ctx = context(&experiment, &args(out.path()), Path::new(""), out.path()).unwrap();
@@ -108,10 +110,16 @@ fn the_papers_figures_stand_only_beside_the_papers_data() {
         let hash = state::config_hash(&experiment, ctx);
         record(&experiment, ctx, &args(out.path()), outcome, hash, Duration::ZERO).unwrap()
     };
-    assert_eq!(run(&ctx).rows[0].papers_figure(), Some(4.0));
+    let verdicts = |result: &ResultFile| result.rows.iter().map(Row::verdict).collect::<Vec<_>>();
+    let papers = run(&ctx);
+    assert_eq!(papers.rows[0].papers_figure(), Some(4.0));
+    assert_eq!(verdicts(&papers), [Verdict::Reported, Verdict::Fails, Verdict::Holds]);
     let other =
         Context::new(Profile::Smoke, 1, ctx.data().clone().not_the_papers(), ctx.out_dir().to_owned());
-    assert_eq!(run(&other).rows[0].papers_figure(), None);
+    let other = run(&other);
+    assert_eq!(other.rows[0].papers_figure(), None);
+    assert_eq!(verdicts(&other), [Verdict::Reported, Verdict::Reported, Verdict::Holds]);
+    assert_eq!(format!("{:?}", exit_code(&[other], 0, true)), format!("{:?}", ExitCode::SUCCESS));
 }
 
 #[test]

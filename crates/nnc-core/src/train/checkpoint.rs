@@ -6,7 +6,8 @@ use super::{Callback, Learner, Optimizer};
 use crate::params::Params;
 use crate::{Error, Result};
 
-const FORMAT_VERSION: f64 = 1.0;
+/// 2: the optimizer counts steps for each trainable.
+const FORMAT_VERSION: f64 = 2.0;
 
 /// Where a run saves itself, and the key of its configuration.
 ///

@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::range;
 use crate::ops::{self, SgdMomentum};
 use crate::params::{ParamKind, Params};
 use crate::source::Trainable;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 
 /// Which optimizer, and its constants. The learning rate comes from the [`Schedule`](super::Schedule).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent as PyTorch defines it: `v = m·v + (g + d·w)`, `w -= lr·v` (or `lr·(g + d·w + m·v)`).
@@ -22,18 +23,18 @@ pub enum OptimizerConfig {
         momentum: f64,
         /// Nesterov's look-ahead form.
         nesterov: bool,
-        /// Weight decay `d`: the gradient of `d/2·|w|²`, on weights only.
+        /// Weight decay `d`, at least 0: the gradient of `d/2·|w|²`, on weights only.
         weight_decay: f64,
     },
     /// Adam (Kingma and Ba, ICLR 2015, algorithm 1) with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
     Adam {
-        /// Decay of the first moment.
+        /// Decay of the first moment, in `[0, 1)`.
         beta1: f64,
-        /// Decay of the second moment.
+        /// Decay of the second moment, in `[0, 1)`.
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// Added to the root of the second moment, above 0.
         epsilon: f64,
-        /// Decoupled decay: `w -= lr·d·w`, on weights only.
+        /// Decoupled decay `d`, at least 0: `w -= lr·d·w`, on weights only.
         weight_decay: f64,
     },
 }
@@ -48,13 +49,31 @@ impl OptimizerConfig {
     pub fn adam() -> Self {
         Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
+
+    /// Checks that every constant is in its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] with the constant's name, its range and the number found.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Sgd { momentum, nesterov: _, weight_decay } => {
+                range::share("momentum", momentum)?;
+                range::not_negative("weight_decay", weight_decay)
+            }
+            Self::Adam { beta1, beta2, epsilon, weight_decay } => {
+                range::share("beta1", beta1)?;
+                range::share("beta2", beta2)?;
+                range::positive("epsilon", epsilon)?;
+                range::not_negative("weight_decay", weight_decay)
+            }
+        }
+    }
 }
 
 /// An optimizer with its state.
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    n_steps: u64,
     moments: BTreeMap<String, Moments>,
 }
 
@@ -62,6 +81,8 @@ pub struct Optimizer {
 #[derive(Debug)]
 struct Moments {
     shape: Vec<usize>,
+    /// Steps that went into them: Adam's bias correction is for these, not for the optimizer's own.
+    n_steps: u64,
     first: Vec<f32>,
     /// Of squared gradients; empty where the optimizer has none.
     second: Vec<f32>,
@@ -70,15 +91,15 @@ struct Moments {
 impl Optimizer {
     /// A fresh optimizer: all moments zero.
     pub fn new(config: OptimizerConfig) -> Self {
-        Self { config, n_steps: 0, moments: BTreeMap::new() }
+        Self { config, moments: BTreeMap::new() }
     }
 
-    /// Moves every trainable that has a gradient; the others stay as they are.
+    /// Moves every trainable that has a gradient and is not frozen; the others, their moments and their step counts stay as
+    /// they are.
     ///
     /// # Errors
     /// Those of the tensor operations.
     pub fn step(&mut self, trainables: &[Trainable], gradients: &GradStore, lr: f64) -> Result<()> {
-        self.n_steps += 1;
         for trainable in trainables {
             let Some(gradient) = gradients.get(&trainable.var) else { continue };
             if trainable.lr_scale > 0.0 {
@@ -89,8 +110,9 @@ impl Optimizer {
     }
 
     fn update(&mut self, trainable: &Trainable, gradient: &Tensor, lr: f64) -> Result<()> {
-        let (n_steps, config) = (self.n_steps, self.config);
-        let Moments { first, second, .. } = self.moments_of(trainable);
+        let config = self.config;
+        let Moments { n_steps, first, second, .. } = self.moments_of(trainable);
+        *n_steps += 1;
         match config {
             OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
                 let step = SgdMomentum {
@@ -104,7 +126,7 @@ impl Optimizer {
                 })
             }
             OptimizerConfig::Adam { beta1, beta2, epsilon, weight_decay } => {
-                let exponent = i32::try_from(n_steps).unwrap_or(i32::MAX);
+                let exponent = i32::try_from(*n_steps).unwrap_or(i32::MAX);
                 let step = AdamStep {
                     beta1: to_f32(beta1),
                     beta2: to_f32(beta2),
@@ -123,7 +145,12 @@ impl Optimizer {
     fn moments_of(&mut self, trainable: &Trainable) -> &mut Moments {
         let (shape, n) = (trainable.var.dims(), trainable.var.elem_count());
         let n_second = if matches!(self.config, OptimizerConfig::Adam { .. }) { n } else { 0 };
-        let fresh = || Moments { shape: shape.to_vec(), first: vec![0.0; n], second: vec![0.0; n_second] };
+        let fresh = || Moments {
+            shape: shape.to_vec(),
+            n_steps: 0,
+            first: vec![0.0; n],
+            second: vec![0.0; n_second],
+        };
         let moments = self.moments.entry(trainable.name.clone()).or_insert_with(fresh);
         if moments.shape != shape {
             // The weight was replaced by a smaller one (surgery): its history is another weight's.
@@ -132,14 +159,14 @@ impl Optimizer {
         moments
     }
 
-    /// The moments by name and the step count.
+    /// The moments and step counts by name.
     ///
     /// # Errors
     /// Those of copying tensors.
     pub fn state(&self) -> Result<Params> {
         let mut state = Params::new();
-        state.insert_number("n_steps", self.n_steps as f64)?;
-        for (name, Moments { shape, first, second }) in &self.moments {
+        for (name, Moments { shape, n_steps, first, second }) in &self.moments {
+            state.insert_number(&format!("n_steps/{name}"), *n_steps as f64)?;
             for (which, values) in [("first", first), ("second", second)] {
                 if !values.is_empty() {
                     let values = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)?;
@@ -153,15 +180,8 @@ impl Optimizer {
     /// Returns to a saved state.
     ///
     /// # Errors
-    /// [`Error::NotFound`] and [`Error::Corrupt`] when the state lacks its step count or a second moment.
+    /// [`Error::NotFound`] and [`Error::Corrupt`] when the state lacks a step count or a second moment.
     pub fn load_state(&mut self, state: &Params) -> Result<()> {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count that we wrote, below 2^53"
-        )]
-        let n_steps = state.number("n_steps")? as u64;
-        self.n_steps = n_steps;
         self.moments.clear();
         for param in state.iter() {
             let Some(name) = param.name.strip_prefix("first/") else { continue };
@@ -178,8 +198,14 @@ impl Optimizer {
                     format!("the moments of `{name}` differ in length"),
                 ));
             }
-            self.moments
-                .insert(name.to_owned(), Moments { shape: param.tensor.dims().to_vec(), first, second });
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count that we wrote, below 2^53"
+            )]
+            let n_steps = state.number(&format!("n_steps/{name}"))? as u64;
+            let shape = param.tensor.dims().to_vec();
+            self.moments.insert(name.to_owned(), Moments { shape, n_steps, first, second });
         }
         Ok(())
     }
@@ -245,10 +271,111 @@ mod tests {
         assert!((got - expected).abs() < 1e-6, "expected {expected}, got {got}");
     }
 
+    /// Six steps on `w` and `rest`; `w` sits out those of `sits_out`. Returns where `w` was after each of its steps.
+    fn steps_of_w(
+        config: OptimizerConfig,
+        sits_out: impl Fn(usize) -> Option<Absence>,
+        resume: bool,
+    ) -> Vec<f32> {
+        let w = Var::new(&[2.0_f32], &Device::Cpu).unwrap();
+        let rest = Var::new(&[1.0_f32], &Device::Cpu).unwrap();
+        let mut optimizer = Optimizer::new(config);
+        let mut values = Vec::new();
+        for step in 0..6 {
+            let of_w = Trainable::new("w", w.clone(), ParamKind::Weight);
+            let of_rest = Trainable::new("rest", rest.clone(), ParamKind::Weight);
+            let absence = sits_out(step);
+            let trainables = match absence {
+                Some(Absence::Unlisted) => vec![of_rest],
+                Some(Absence::Frozen) => vec![Trainable { lr_scale: 0.0, ..of_w }, of_rest],
+                Some(Absence::WithoutGradient) | None => vec![of_w, of_rest],
+            };
+            let mut loss = rest.sqr().unwrap().sum_all().unwrap();
+            if absence != Some(Absence::WithoutGradient) {
+                loss = (loss + w.sqr().unwrap().sum_all().unwrap()).unwrap();
+            }
+            optimizer.step(&trainables, &ops::backward(&loss).unwrap(), 0.1).unwrap();
+            if resume {
+                let state = optimizer.state().unwrap().to_safetensors().unwrap();
+                optimizer = Optimizer::new(config);
+                optimizer.load_state(&Params::from_safetensors(&state, &Device::Cpu).unwrap()).unwrap();
+            }
+            if absence.is_none() {
+                values.push(w.to_vec1::<f32>().unwrap()[0]);
+            }
+        }
+        values
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Absence {
+        Unlisted,
+        Frozen,
+        WithoutGradient,
+    }
+
+    #[test]
+    fn steps_that_a_trainable_sits_out_do_not_count_for_it() {
+        for config in [OptimizerConfig::adam(), OptimizerConfig::sgd(0.1)] {
+            let always = steps_of_w(config, |_| None, false);
+            for absence in [Absence::Unlisted, Absence::Frozen, Absence::WithoutGradient] {
+                // At the start and in the middle: the fourth of six steps is its second.
+                let sits_out = |step| (step < 2 || step == 4).then_some(absence);
+                for resume in [false, true] {
+                    let got = steps_of_w(config, sits_out, resume);
+                    assert_eq!(got, always[..3], "{config:?}, resumed: {resume}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_without_its_counts_is_refused() {
+        let full = {
+            let w = Var::new(&[2.0_f32], &Device::Cpu).unwrap();
+            let mut optimizer = Optimizer::new(OptimizerConfig::adam());
+            let gradients = ops::backward(&w.sqr().unwrap().sum_all().unwrap()).unwrap();
+            optimizer.step(&[Trainable::new("w", w, ParamKind::Weight)], &gradients, 0.1).unwrap();
+            optimizer.state().unwrap()
+        };
+        for missing in ["n_steps/w", "second/w"] {
+            let mut state = Params::new();
+            for param in full.iter().filter(|param| param.name != missing) {
+                state.insert(param.name.clone(), param.kind, param.tensor.clone());
+            }
+            let message = Optimizer::new(OptimizerConfig::adam()).load_state(&state).unwrap_err().to_string();
+            assert!(message.contains(missing), "{message}");
+        }
+    }
+
     #[test]
     fn a_restored_optimizer_goes_on_alike() {
         for config in [OptimizerConfig::adam(), OptimizerConfig::sgd(0.1)] {
             assert_eq!(run(config, false).to_bits(), run(config, true).to_bits());
+        }
+    }
+
+    #[test]
+    fn constants_out_of_range_are_named() {
+        let sgd = |momentum, weight_decay| OptimizerConfig::Sgd { momentum, nesterov: false, weight_decay };
+        let adam = |beta1, beta2, epsilon| OptimizerConfig::Adam { beta1, beta2, epsilon, weight_decay: 0.0 };
+        for right in [sgd(0.0, 0.0), sgd(0.99, 5e-4), OptimizerConfig::adam(), adam(0.0, 0.0, 1e-3)] {
+            right.check().unwrap();
+        }
+        for (wrong, message) in [
+            (sgd(1.0, 0.0), "invalid `momentum`: expected a number in [0, 1), got 1"),
+            (sgd(-0.1, 0.0), "invalid `momentum`: expected a number in [0, 1), got -0.1"),
+            (sgd(f64::NAN, 0.0), "invalid `momentum`: expected a number in [0, 1), got NaN"),
+            (sgd(0.9, -1e-4), "invalid `weight_decay`: expected a finite number of at least 0, got -0.0001"),
+            (
+                sgd(0.9, f64::INFINITY),
+                "invalid `weight_decay`: expected a finite number of at least 0, got inf",
+            ),
+            (adam(1.0, 0.999, 1e-8), "invalid `beta1`: expected a number in [0, 1), got 1"),
+            (adam(0.9, 1.5, 1e-8), "invalid `beta2`: expected a number in [0, 1), got 1.5"),
+            (adam(0.9, 0.999, 0.0), "invalid `epsilon`: expected a finite number above 0, got 0"),
+        ] {
+            assert_eq!(wrong.check().unwrap_err().to_string(), message);
         }
     }
 

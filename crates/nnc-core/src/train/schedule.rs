@@ -2,9 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::range;
+use crate::{Error, Result};
+
 /// The learning rate as a function of progress through a run.
+///
+/// Rates `lr` and factors `gamma` of steps are above 0; every other number without a range of its own is at least 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {
     /// Always the same.
@@ -66,6 +71,31 @@ impl Schedule {
         }
     }
 
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] with the number's name, its range and what was found.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Constant { lr } => range::positive("lr", lr),
+            Self::Cosine { lr, end, warmup } => {
+                range::positive("lr", lr)?;
+                range::not_negative("end", end)?;
+                range::share("warmup", warmup)
+            }
+            Self::Steps { lr, gamma, every } => {
+                range::positive("lr", lr)?;
+                range::positive("gamma", gamma)?;
+                if every == 0 { Err(Error::invalid("every", "at least 1", every)) } else { Ok(()) }
+            }
+            Self::Inverse { lr, gamma, power } => {
+                range::positive("lr", lr)?;
+                range::not_negative("gamma", gamma)?;
+                range::not_negative("power", power)
+            }
+        }
+    }
+
     /// The same course with every rate multiplied by `factor` (retraining at a tenth of the rate).
     pub fn scaled(&self, factor: f64) -> Self {
         let mut scaled = *self;
@@ -119,6 +149,28 @@ mod tests {
         let cosine = Schedule::Cosine { lr: 0.1, end: 0.01, warmup: 0.1 };
         for step in 0..=100 {
             assert!((cosine.scaled(0.1).lr(step, 100, 10) - 0.1 * cosine.lr(step, 100, 10)).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let cosine = |lr, end, warmup| Schedule::Cosine { lr, end, warmup };
+        let steps = |gamma, every| Schedule::Steps { lr: 0.1, gamma, every };
+        let inverse = |gamma, power| Schedule::Inverse { lr: 0.1, gamma, power };
+        for right in [cosine(0.1, 0.0, 0.0), cosine(0.1, 0.2, 0.99), steps(2.0, 1), inverse(0.0, 0.0)] {
+            right.check().unwrap();
+        }
+        for (wrong, message) in [
+            (Schedule::Constant { lr: 0.0 }, "invalid `lr`: expected a finite number above 0, got 0"),
+            (cosine(f64::INFINITY, 0.0, 0.0), "invalid `lr`: expected a finite number above 0, got inf"),
+            (cosine(0.1, -0.1, 0.0), "invalid `end`: expected a finite number of at least 0, got -0.1"),
+            (cosine(0.1, 0.0, 1.0), "invalid `warmup`: expected a number in [0, 1), got 1"),
+            (steps(0.0, 1), "invalid `gamma`: expected a finite number above 0, got 0"),
+            (steps(0.1, 0), "invalid `every`: expected at least 1, got 0"),
+            (inverse(f64::NAN, 0.5), "invalid `gamma`: expected a finite number of at least 0, got NaN"),
+            (inverse(0.1, -1.0), "invalid `power`: expected a finite number of at least 0, got -1"),
+        ] {
+            assert_eq!(wrong.check().unwrap_err().to_string(), message);
         }
     }
 }

@@ -8,6 +8,8 @@ use proptest::test_runner::RngSeed;
 
 use crate::ops_case::{Case, Input, close};
 
+mod many;
+
 /// The same cases in every run: a failure is a change of the code.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -121,9 +123,14 @@ impl Conv {
 }
 
 fn convs() -> impl Strategy<Value = Conv> {
-    let sizes = (1..4_usize, 1..4_usize, 1..4_usize, 1..4_usize, 1..12_usize, 1..12_usize);
+    convs_below(4, 12, 5)
+}
+
+/// Convolutions with fewer than `channels` a group, images smaller than `image` and kernels smaller than `kernel`.
+fn convs_below(channels: usize, image: usize, kernel: usize) -> impl Strategy<Value = Conv> {
+    let sizes = (1..4_usize, 1..4_usize, 1..channels, 1..channels, 1..image, 1..image);
     let settings = (
-        (1..5_usize, 1..5_usize),
+        (1..kernel, 1..kernel),
         (1..4_usize, 1..4_usize),
         (0..3_usize, 0..3_usize),
         (1..3_usize, 1..3_usize),

@@ -50,7 +50,7 @@ fn random_masks(params: &Params, density: f32, seed: u64) -> Masks {
 }
 
 fn output(network: &Network, params: &Params, masks: &Masks, x: &Tensor) -> Vec<f32> {
-    let source = MaskedSource::new(VarSource::new(params).unwrap(), masks.clone(), Gradient::Masked);
+    let source = MaskedSource::new(VarSource::new(params).unwrap(), masks.clone(), Gradient::Masked).unwrap();
     let y = forward::run(network, &source, &Taps::new(), x, &["y"], &Step::eval()).unwrap();
     y.get("y").unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }

@@ -18,7 +18,7 @@ fn source(gradient: Gradient) -> MaskedSource<VarSource> {
     params.insert("w", ParamKind::Weight, weight());
     let masks = Masks::new();
     masks.set("w", mask()).unwrap();
-    MaskedSource::new(VarSource::new(&params).unwrap(), masks, gradient)
+    MaskedSource::new(VarSource::new(&params).unwrap(), masks, gradient).unwrap()
 }
 
 fn gradient_of(source: &MaskedSource<VarSource>) -> Vec<Vec<f32>> {
@@ -64,4 +64,30 @@ fn a_mask_of_another_shape_is_refused() {
     for error in [source.get("w", &Step::eval()).unwrap_err(), source.freeze("w").unwrap_err()] {
         assert!(error.to_string().contains("mask of `w`"), "{error}");
     }
+}
+
+#[test]
+fn a_mask_for_a_name_that_is_not_served_is_refused_when_it_is_set() {
+    let source = source(Gradient::Masked);
+    let message = source.masks.clone().set("v", mask()).unwrap_err().to_string();
+    assert_eq!(message, "no parameter named `v`; there are: w");
+    assert_eq!(source.masks.names(), ["w"]);
+}
+
+#[test]
+fn a_mask_for_a_name_that_is_not_served_is_refused_when_the_source_is_wrapped() {
+    let masks = Masks::new();
+    masks.set("v", mask()).unwrap();
+    let wrapped = MaskedSource::new(source(Gradient::Masked), masks.clone(), Gradient::Masked);
+    assert_eq!(wrapped.unwrap_err().to_string(), "no parameter named `v`; there are: w");
+    masks.clear();
+    MaskedSource::new(source(Gradient::Masked), masks, Gradient::Masked).unwrap();
+}
+
+#[test]
+fn a_saved_mask_for_a_name_that_is_not_served_is_refused() {
+    let mut source = source(Gradient::Masked);
+    let mut state = source.state().unwrap();
+    state.insert("mask/v", ParamKind::Buffer, weight());
+    assert!(source.load_state(&state).unwrap_err().to_string().contains("no parameter named `v`"));
 }

@@ -140,7 +140,10 @@ impl<'a> Progress<'a> {
             total += steps(phase)?;
         }
         if let Some(retraining) = retraining {
-            total += (retraining.rounds - 1) * steps(&retraining.round)? + steps(&retraining.last)?;
+            if retraining.rounds > 1 {
+                total += (retraining.rounds - 1).saturating_mul(steps(retraining.phase(1)?)?);
+            }
+            total += steps(&retraining.last)?;
         }
         if let Some(sharing) = sharing {
             total += steps(&sharing.phase)?;

@@ -3,6 +3,7 @@
 mod corruption;
 mod golden;
 mod hostile;
+mod large;
 mod ledger;
 mod round_trip;
 

@@ -223,6 +223,22 @@ fn a_goal_to_prune_without_retraining_is_refused_rather_than_ignored() {
 }
 
 #[test]
+fn one_round_is_the_last_with_or_without_training_for_the_others() {
+    let mut one = Recipe::from_toml(RECIPE).unwrap();
+    let retraining = one.retraining.as_mut().unwrap();
+    retraining.rounds = 1;
+    let with = Bench::new().run(&one, None, None).unwrap();
+    one.retraining.as_mut().unwrap().round = None;
+    let without = Bench::new().run(&one, None, None).unwrap();
+    assert!(file(&with) == file(&without));
+    assert_eq!(without.steps[1].step, "pruned 1/1");
+
+    one.retraining.as_mut().unwrap().rounds = 2;
+    let message = Bench::new().run(&one, None, None).unwrap_err().to_string();
+    assert!(message.contains("[retraining.round]") && message.contains("2 rounds"), "{message}");
+}
+
+#[test]
 fn a_recipe_without_training_or_with_an_idle_pattern_is_refused() {
     let bench = Bench::new();
     let untrained = Recipe { training: None, ..Recipe::from_toml(RECIPE).unwrap() };

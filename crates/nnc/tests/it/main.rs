@@ -5,6 +5,7 @@ mod allocator;
 mod archive;
 mod command;
 mod deep_compression;
+mod docs;
 mod pipeline;
 mod samples;
 mod source_laws;

@@ -1,12 +1,15 @@
 //! The laws that every source keeps, alone and stacked: saving, order, snapshots, stored forms, buffers.
 
 use nnc_core::candle::{Device, Tensor};
+use nnc_core::data::Batch;
+use nnc_core::model::Outputs;
 use nnc_core::ops;
 use nnc_core::params::{ParamKind, Params};
 use nnc_core::rng::Rng;
 use nnc_core::source::{ParamSource, Step, VarSource};
-use nnc_core::train::{Optimizer, OptimizerConfig};
+use nnc_core::train::{LossContext, LossTerm, Optimizer, OptimizerConfig};
 use nnc_core::weight::WeightTensor;
+use nnc_prune::regularizer::Penalty;
 use nnc_prune::{Gradient, Mask, MaskedSource, Masks};
 use nnc_quant::codebook::{ClusterConfig, CodebookSource, Init, SharedWeight};
 
@@ -36,7 +39,7 @@ fn masks(seed: u64) -> Masks {
 }
 
 fn masked<S: ParamSource>(inner: S, seed: u64) -> MaskedSource<S> {
-    MaskedSource::new(inner, masks(seed), Gradient::Masked)
+    MaskedSource::new(inner, masks(seed), Gradient::Masked).unwrap()
 }
 
 /// Shares `a.weight` as `inner` serves it.
@@ -194,6 +197,36 @@ fn sharing_keeps_pruned_zeros_while_it_trains() {
             assert_eq!(mask.keeps(i), w != 0.0, "entry {i} is {w}");
         }
     }
+}
+
+/// The L1 penalty of what `source` lets an optimizer move.
+fn penalty(source: &dyn ParamSource) -> nnc_core::Result<f32> {
+    let nothing = || Tensor::zeros(0, nnc_core::candle::DType::F32, &Device::Cpu).unwrap();
+    let batch = Batch { images: nothing(), labels: nothing(), samples: Vec::new() };
+    let (outputs, trainables, step) = (Outputs::new(), source.trainables(), Step::train(1, 0));
+    let context = LossContext { outputs: &outputs, batch: &batch, trainables: &trainables, step: &step };
+    Ok(Penalty::l1().loss(&context)?.to_scalar::<f32>()?)
+}
+
+#[test]
+fn a_penalty_leaves_shared_weights_out_and_refuses_when_no_other_is_left() {
+    let all = params(7);
+    let sum = |name: &str| all.tensor(name).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>();
+    let (a, b) = (sum("a.weight").unwrap(), sum("b.weight").unwrap());
+    for (what, source) in stacks(7) {
+        let expected = if what.contains("shared") { b } else { a + b };
+        let got = penalty(&*source).unwrap();
+        assert!((got - expected).abs() < 1e-4 * expected, "{what}: {got}, expected {expected}");
+    }
+    let mut alone = Params::new();
+    for name in ["a.weight", "a.bias"] {
+        alone.insert(name, all.kind(name).unwrap(), all.tensor(name).unwrap().clone());
+    }
+    let message = penalty(&shared(VarSource::new(&alone).unwrap(), 7)).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "pattern `*` matches no trainable that decays; there are: a.weight/centroids, a.bias"
+    );
 }
 
 /// The variable behind `a.weight` after three steps, and its mask.

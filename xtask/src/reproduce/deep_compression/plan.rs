@@ -126,7 +126,8 @@ impl RunPlan {
     fn n_epochs(&self) -> usize {
         let Recipe { training, retraining, sharing, .. } = &self.recipe;
         training.map_or(0, |phase| phase.n_epochs)
-            + retraining.map_or(0, |r| (r.rounds - 1) * r.round.n_epochs + r.last.n_epochs)
+            + retraining
+                .map_or(0, |r| (r.rounds - 1) * r.round.map_or(0, |round| round.n_epochs) + r.last.n_epochs)
             + sharing.map_or(0, |sharing| sharing.phase.n_epochs)
     }
 }
@@ -179,7 +180,9 @@ impl Effort {
         }
         if let Some(retraining) = &mut recipe.retraining {
             retraining.rounds = self.rounds;
-            set(&mut retraining.round, self.round);
+            if let Some(round) = &mut retraining.round {
+                set(round, self.round);
+            }
             set(&mut retraining.last, self.last);
         }
         if let Some(sharing) = &mut recipe.sharing {

@@ -7,11 +7,12 @@ use super::plan::Model;
 use crate::experiment::plot::{Axis, Chart, Mark, Plot, Series};
 use crate::reproduce::deep_compression_storage::tables::NETWORKS;
 
-pub(super) fn plots(tested: &[Tested<'_>]) -> Vec<Plot> {
+/// The paper's points are drawn only beside its own data.
+pub(super) fn plots(tested: &[Tested<'_>], is_papers_data: bool) -> Vec<Plot> {
     // One seed tells the story of the steps and the bytes; the trade-off shows all.
     let seed = tested.iter().map(|run| run.plan.recipe.seed).min();
     let one_seed: Vec<&Tested<'_>> = tested.iter().filter(|run| Some(run.plan.recipe.seed) == seed).collect();
-    vec![steps(&one_seed), bytes(&one_seed), trade_off(tested)]
+    vec![steps(&one_seed), bytes(&one_seed), trade_off(tested, is_papers_data)]
 }
 
 /// Validation error against density, step by step.
@@ -66,7 +67,7 @@ fn bytes(tested: &[&Tested<'_>]) -> Plot {
 }
 
 /// Test error against compression ratio, ours and the paper's.
-fn trade_off(tested: &[Tested<'_>]) -> Plot {
+fn trade_off(tested: &[Tested<'_>], is_papers_data: bool) -> Plot {
     let mut series = Vec::new();
     for model in Model::ALL {
         let ours = tested.iter().filter(|run| run.plan.model == model);
@@ -75,6 +76,9 @@ fn trade_off(tested: &[Tested<'_>]) -> Plot {
             mark: Mark::Points,
             points: ours.map(|run| (run.ledger.ratio(), run.coded.percent())).collect(),
         });
+        if !is_papers_data {
+            continue;
+        }
         let error = super::rows::paper_error(model);
         let ratio = NETWORKS.iter().find(|network| network.name == model.name()).map(|n| n.coded.ratio);
         series.push(Series {
@@ -83,10 +87,15 @@ fn trade_off(tested: &[Tested<'_>]) -> Plot {
             points: ratio.map(|ratio| (ratio, error)).into_iter().collect(),
         });
     }
+    let caption = if is_papers_data {
+        "Each point is one file; the paper's two beside them."
+    } else {
+        "Each point is one file."
+    };
     Plot {
         name: "error-by-ratio".into(),
         title: "Test error against compression".into(),
-        caption: "Each point is one file; the paper's two beside them.".into(),
+        caption: caption.into(),
         chart: Chart::Xy { x: Axis::log("compression ratio"), y: Axis::linear("test error, %"), series },
     }
 }

@@ -33,7 +33,7 @@ fn allowed(n_bytes: usize) -> usize {
 }
 
 #[track_caller]
-fn check_error(bytes: &[u8], what: std::fmt::Arguments<'_>) {
+pub(super) fn check_error(bytes: &[u8], what: std::fmt::Arguments<'_>) {
     let (result, peak) = peak_bytes(|| Archive::read(bytes));
     match result {
         Err(Error::Corrupt { .. } | Error::UnexpectedEnd { .. }) => {}
@@ -161,7 +161,7 @@ proptest! {
 }
 
 #[track_caller]
-fn check_safe(bytes: &[u8], what: std::fmt::Arguments<'_>) {
+pub(super) fn check_safe(bytes: &[u8], what: std::fmt::Arguments<'_>) {
     let (result, peak) = peak_bytes(|| Archive::read(bytes));
     assert!(peak <= allowed(bytes.len()), "{what}: {peak} bytes held");
     match result {
