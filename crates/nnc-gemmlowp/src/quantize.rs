@@ -303,7 +303,7 @@ mod tests {
             }
             x += 1.0 / 64.0;
         }
-        let bound = f64::from(QuantRange::BOUND) as f32;
+        let bound = super::float(QuantRange::BOUND);
         for whole in [255.0_f32, 65_535.0, bound - 1.0] {
             for y in [whole, whole + 0.5, (whole + 0.5).next_down(), (whole + 0.5).next_up()] {
                 assert_eq!(f64::from(round_half_away(y)), f64::from(y.round()), "{y}");
