@@ -71,8 +71,15 @@ pub fn saturating_rounding_doubling_high_mul_i16(a: i16, b: i16) -> i16 {
 #[must_use]
 pub fn rounding_divide_by_pot(x: i32, exponent: u32) -> i32 {
     assert!(exponent <= 31, "a shift by {exponent} bits leaves nothing of an i32");
+    shift_right_rounded(x, exponent)
+}
+
+/// [`rounding_divide_by_pot`] for callers who know that `exponent` is at most 31.
+#[inline]
+fn shift_right_rounded(x: i32, exponent: u32) -> i32 {
+    debug_assert!(exponent <= 31);
     // The bits shifted out, read as an unsigned number: x = (x >> exponent) · 2^exponent + remainder.
-    let mask = (u32::MAX >> 1) >> (31 - exponent);
+    let mask = (1_u32 << exponent) - 1;
     let remainder = x.cast_unsigned() & mask;
     // The shift has rounded down. One more is nearer above the half; at the half only for positive numbers.
     let threshold = (mask >> 1) + u32::from(x < 0);
@@ -133,19 +140,21 @@ impl Multiplier {
             return Self::new(0, 0);
         }
         let (fraction, exponent) = normalized(real);
-        #[allow(clippy::cast_possible_truncation, reason = "fraction < 1, so this is at most 2^31")]
-        let (mut mantissa, mut exponent) = ((fraction * 2_147_483_648.0).round() as i64, exponent);
-        if mantissa == 1 << 31 {
-            (mantissa, exponent) = (1 << 30, exponent + 1);
+        let rounded = (fraction * 2_147_483_648.0).round();
+        if rounded == 2_147_483_648.0 {
+            return Self::near(1 << 30, exponent + 1, real);
         }
-        if exponent < -31 {
-            return Self::new(0, 0);
+        #[allow(clippy::cast_possible_truncation, reason = "a whole number below 2^31")]
+        Self::near(rounded as i32, exponent, real)
+    }
+
+    /// The factor that `real` has become, or 0 where that is less than half of anything.
+    fn near(mantissa: i32, exponent: i32, real: f64) -> Result<Self> {
+        match exponent {
+            ..=-32 => Self::new(0, 0),
+            -31..=30 => Self::new(mantissa, exponent),
+            31.. => Err(Error::invalid("real", "a number that rounds to less than 2^30", real)),
         }
-        let mantissa = i32::try_from(mantissa).expect("2^31 was halved, everything else is below");
-        if exponent > 30 {
-            return Err(Error::invalid("real", "a number that rounds to less than 2^30", real));
-        }
-        Self::new(mantissa, exponent)
     }
 
     /// The factor nearest to `real`, which must be, and round to, less than 1.
@@ -197,7 +206,7 @@ impl Multiplier {
     pub fn apply(self, x: i32) -> i32 {
         let shifted = x.wrapping_shl(self.exponent.max(0).cast_unsigned());
         let product = saturating_rounding_doubling_high_mul(shifted, self.mantissa);
-        rounding_divide_by_pot(product, (-self.exponent).max(0).cast_unsigned())
+        shift_right_rounded(product, (-self.exponent).max(0).cast_unsigned())
     }
 }
 

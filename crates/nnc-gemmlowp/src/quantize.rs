@@ -89,7 +89,7 @@ quant_int!(i8, QuantRange::I8);
 /// Scale S and zero point Z of real = S · (quantized − Z).
 ///
 /// # Source
-/// gemmlowp, `doc/quantization.md`. `Slide` notation a · (q + b) is the same with b = −Z.
+/// gemmlowp, `doc/quantization.md`. The form a · (q + b) is the same with b = −Z.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuantParams {
     /// The real step from one quantized value to the next; above 0.
@@ -106,11 +106,13 @@ impl QuantParams {
     /// value of the range nearest to 0. S is at least the smallest normal `f32`: narrower intervals are widened.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where `min` or `max` is not finite, `min` is above `max`, their distance is more than
-    /// an `f32` holds, or `range` is empty, a single value, or beyond ±2^22.
+    /// [`Error::InvalidArgument`] where `min` or `max` is not finite, `min` is above `max`, S is more than an `f32`
+    /// holds, or `range` is empty, a single value, or beyond ±2^22.
     ///
     /// # Source
     /// gemmlowp, `doc/quantization_example.cc`, `ChooseQuantizationParams`, for any range; it has no guards.
+    /// It takes Z from a scale already rounded to `f32`, which decides ties by that rounding error: Z is 127 there for
+    /// −1 to 1. Here Z comes from the exact scale, so that the tie at 127.5 is one and goes to 128.
     ///
     /// # Example
     /// ```
@@ -136,11 +138,16 @@ impl QuantParams {
         if min == max {
             return Ok(Self { scale: 1.0, zero_point: 0.clamp(range.min, range.max) });
         }
-        if !(max - min).is_finite() {
-            return Err(Error::invalid("max", format!("a finite distance to min, {min}"), max));
+        let exact = (f64::from(max) - f64::from(min)) / f64::from(range.max - range.min);
+        let scale = positive(exact);
+        if !scale.is_finite() {
+            return Err(Error::invalid(
+                "max",
+                format!("a distance to min, {min}, with a step that f32 holds"),
+                max,
+            ));
         }
-        let scale = step(max - min, range.max - range.min);
-        let zero_point = f64::from(range.min) - f64::from(min) / f64::from(scale);
+        let zero_point = f64::from(range.min) - f64::from(min) / exact;
         Ok(Self { scale, zero_point: round_into(zero_point, range) })
     }
 
@@ -164,7 +171,11 @@ impl QuantParams {
         if !abs_max.is_finite() || abs_max < 0.0 {
             return Err(Error::invalid("abs_max", "a finite number, 0 or more", abs_max));
         }
-        let scale = if abs_max == 0.0 { 1.0 } else { step(abs_max, range.max.min(-range.min)) };
+        let scale = if abs_max == 0.0 {
+            1.0
+        } else {
+            positive(f64::from(abs_max) / f64::from(range.max.min(-range.min)))
+        };
         Ok(Self { scale, zero_point: 0 })
     }
 
@@ -244,9 +255,13 @@ fn same_length(expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::WrongLength { what: "dst", expected, found }) }
 }
 
-/// The step that goes `n_steps` times into `span`, never so small that a division by it loses its precision.
-fn step(span: f32, n_steps: i32) -> f32 {
-    (span / float(n_steps)).max(f32::MIN_POSITIVE)
+/// The scale nearest to `exact`, never so small that a division by it loses its precision.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the nearest f32 is what is asked for; infinity is caught by the caller"
+)]
+fn positive(exact: f64) -> f32 {
+    (exact as f32).max(f32::MIN_POSITIVE)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "clamped to the range first")]
@@ -288,7 +303,7 @@ mod tests {
             }
             x += 1.0 / 64.0;
         }
-        let bound = f64::from(QuantRange::BOUND) as f32;
+        let bound = super::float(QuantRange::BOUND);
         for whole in [255.0_f32, 65_535.0, bound - 1.0] {
             for y in [whole, whole + 0.5, (whole + 0.5).next_down(), (whole + 0.5).next_up()] {
                 assert_eq!(f64::from(round_half_away(y)), f64::from(y.round()), "{y}");

@@ -105,7 +105,9 @@ fn tiny_and_huge_intervals_have_finite_scales() {
     let huge = QuantParams::choose(0.0, f32::MAX, QuantRange::U8).unwrap();
     assert!(huge.scale.is_finite());
     assert_eq!(huge.quantize(f32::MAX, QuantRange::U8), 255);
-    assert!(QuantParams::choose(-f32::MAX, f32::MAX, QuantRange::U8).is_err());
+    let widest = QuantParams::choose(-f32::MAX, f32::MAX, QuantRange::U8).unwrap();
+    assert_eq!((widest.zero_point, widest.quantize(f32::MIN, QuantRange::U8)), (128, 1));
+    assert!(QuantParams::choose(-f32::MAX, f32::MAX, QuantRange { min: 0, max: 1 }).is_err());
     assert!(QuantParams::symmetric(1e-45, QuantRange::I8).unwrap().scale > 0.0);
 }
 
