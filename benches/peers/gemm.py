@@ -238,7 +238,7 @@ def serve(library, threads, isa):
             times = measure(steps[peer, shape], request["seconds"])
             print(json.dumps([statistics.median(times), min(times)]), flush=True)
         except Exception as error:
-            print(json.dumps(str(error).splitlines()[0]), flush=True)
+            print(json.dumps((str(error) or repr(error)).splitlines()[0]), flush=True)
 
 
 def environment(threads, isa):
@@ -253,6 +253,7 @@ class Library:
     def __init__(self, name, args, isa):
         command = [sys.executable, "-W", "ignore", __file__, "--serve", name, "--isa", isa, "--threads", str(args.threads)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.name = name
         self.process = subprocess.Popen(command, env=environment(args.threads, isa), **pipes)
         self.peers = self.answer()
 
@@ -302,9 +303,12 @@ class OneDnn:
         return output.split()
 
     def measure(self, peer, shape, folder, seconds):
-        words = self.run(*shape, seconds, folder)
-        result = np.fromfile(folder / "result", np.uint8).reshape(shape[:2])
-        check(peer, shape, result, read_problem(shape, folder))
+        try:
+            words = self.run(*shape, seconds, folder)
+            result = np.fromfile(folder / "result", np.uint8).reshape(shape[:2])
+            check(peer, shape, result, read_problem(shape, folder))
+        except (subprocess.CalledProcessError, ValueError) as error:
+            return str(error)
         return [float(words[3]), float(words[4])]
 
     def close(self):
@@ -329,6 +333,9 @@ def open_peers(args, isa, folder):
             opened.append(OneDnn(prefix, folder, args, isa))
         except subprocess.CalledProcessError as error:
             print(f"oneDNN in {prefix.name or prefix}: left out, {error.stderr or error}")
+    for library in opened:
+        if isinstance(library.peers, str):
+            print(f"{library.name}: left out, {library.peers}")
     return [library for library in opened if isinstance(library.peers, list)]
 
 
