@@ -4,12 +4,15 @@
 //! panels and gives the same bits; [`scalar`] is the plain twin that defines them.
 //!
 //! ```text
-//!              panel: 64 columns (the last one 16 to 64)
-//!            step 0   | 16 columns x 4 rows of rhs | 16 x 4 | 16 x 4 | 16 x 4 |     one Line = 64 bytes = 16 x 4
-//!            step 1   | ...
-//!   rows x depth                                                             a step = 4 of the inner dimension
+//!              a half of a panel: 32 columns, the last one of all 1 to 32
+//!   step 0   | 16 columns x 4 rows of rhs | 16 x 4 |     one Line = 64 bytes = 16 columns x 4 rows
+//!   step 1   | ...                                       a step = 4 of the inner dimension
+//!
+//!   rows x depth
 //!   | 4 bytes | 4 bytes | ... |   .   panel   =   rows x 64 sums
 //! ```
+//!
+//! Halves lie apart, so that one of them fills a cache evenly.
 //!
 //! The left factor is unsigned, the right one signed, whatever the caller's types: the types that processors multiply
 //! (`vpdpbusd`, `tdpbusd`). Signed left factors get 128 added, unsigned right ones 128 taken off, their zero points too.
@@ -187,12 +190,29 @@ pub(crate) struct Rows<'a> {
 /// One panel of packed columns, the right factor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a> {
-    /// `n_steps` steps of `lanes` lines, padded with zeros to a multiple of [`DEPTH_STEP`] inner elements.
+    /// The first half's steps of one or two lines, then the second's, padded with zeros to a multiple of [`DEPTH_STEP`] inner
+    /// elements.
     pub(crate) lines: &'a [Line],
-    /// Lines of a step: 16 columns each.
-    pub(crate) lines_per_step: usize,
     /// Columns that exist; the others are zeros.
     pub(crate) n_cols: usize,
+}
+
+impl<'a> Panel<'a> {
+    /// Lines of a step, 16 columns each, in both halves.
+    pub(crate) fn n_lines(&self) -> usize {
+        self.n_cols.div_ceil(LANES)
+    }
+
+    /// Where the columns of `line` begin, and the lines from one step of them to the next.
+    pub(crate) fn column(&self, line: usize) -> (&'a [Line], usize) {
+        let n_steps = self.lines.len() / self.n_lines();
+        let in_first = self.n_lines().min(2);
+        if line < 2 {
+            (&self.lines[line.min(self.lines.len())..], in_first)
+        } else {
+            (&self.lines[(n_steps * in_first + line - 2).min(self.lines.len())..], self.n_lines() - in_first)
+        }
+    }
 }
 
 /// A block of rows times a panel, and where the result goes.
@@ -280,8 +300,8 @@ pub(crate) struct Constants {
     roundings: [u64; PANEL / 2],
     /// Of odd columns.
     odd_roundings: [u64; PANEL / 2],
-    /// How far x + 2^31 is shifted to leave \[x ≥ 0\]: 31, or 32 (nothing is left) for e = 0.
-    sign_shifts: [u32; PANEL],
+    /// What is added where x ≥ 0: 1, or 0 for e = 0.
+    ones: [u32; PANEL],
     /// e.
     shifts: [u32; PANEL],
     /// The zero point of the result, the same everywhere.
@@ -305,7 +325,7 @@ impl Constants {
             odd_factors: zeros,
             roundings: halves,
             odd_roundings: halves,
-            sign_shifts: zeros,
+            ones: zeros,
             shifts: zeros,
             zero_points: [0; PANEL / 2],
             mins: [0; PANEL],
@@ -356,7 +376,7 @@ impl Constants {
         let is_shifted = u32::from(shift != 0);
         offsets[col] = (1_u32 << shift >> 1).wrapping_sub(mantissa).wrapping_sub(is_shifted);
         self.factors[col] = 2 * mantissa;
-        self.sign_shifts[col] = 32 - is_shifted;
+        self.ones[col] = is_shifted;
         self.shifts[col] = shift;
     }
 }
@@ -374,9 +394,8 @@ impl Block<'_> {
         let last = rows.n_rows.checked_sub(1).map_or(0, |last| last * rows.stride + rows.len);
         assert!(last <= rows.data.len(), "rows end outside of their slice");
         assert!((1..=PANEL).contains(&panel.n_cols), "a panel has 1 to 64 columns");
-        assert_eq!(panel.lines_per_step, panel.n_cols.div_ceil(LANES), "a panel has a line for 16 columns");
         let steps = self.depth.div_ceil(DEPTH_STEP) * (DEPTH_STEP / GROUP);
-        assert_eq!(panel.lines.len(), steps * panel.lines_per_step, "a panel has another depth");
+        assert_eq!(panel.lines.len(), steps * panel.n_lines(), "a panel has another depth");
         let n_cols = panel.n_cols;
         assert_eq!(self.cols.sums.len(), n_cols, "each column has a sum");
         assert!(self.cols.bias.is_none_or(|bias| bias.len() == n_cols), "each column has a bias or none has");

@@ -3,6 +3,9 @@
 use crate::kernel::{DEPTH_STEP, GROUP, LANES, Line, PANEL, Panel};
 use crate::{MatRef, Order};
 
+/// Columns of half a panel.
+const HALF: usize = PANEL / 2;
+
 /// A type of matrix elements: `u8` or `i8`.
 pub trait Byte: sealed::Byte + Copy + Send + Sync + 'static {
     /// The smallest value.
@@ -106,11 +109,9 @@ impl Panels {
         };
         let (data, layout) = (rhs.data(), rhs.layout());
         for first in (0..cols).step_by(LANES) {
-            let panel = first / PANEL * PANEL;
-            let (start, pitch) = packed.place(panel / PANEL);
-            let lane_line = (first - panel) / LANES;
+            let (start, pitch) = packed.place(first);
             let n_cols = (cols - first).min(LANES);
-            let lines = packed.lines[start..].iter_mut().skip(lane_line).step_by(pitch);
+            let lines = packed.lines[start.min(steps * cols.div_ceil(LANES))..].iter_mut().step_by(pitch);
             let sums = &mut packed.col_sums[first..first + n_cols];
             for (line, k) in lines.zip((0..depth).step_by(GROUP)) {
                 let n_rows = (depth - k).min(GROUP);
@@ -149,16 +150,19 @@ impl Panels {
         (self.cols - idx * PANEL).min(PANEL)
     }
 
-    /// The first line of panel `idx`, and the lines of a step.
-    fn place(&self, idx: usize) -> (usize, usize) {
-        (steps(self.depth) * idx * (PANEL / LANES), self.panel_cols(idx).div_ceil(LANES))
+    /// The first line of the columns from `col` on, and the lines from one step of them to the next.
+    fn place(&self, col: usize) -> (usize, usize) {
+        let half = col / HALF * HALF;
+        let pitch = (self.cols - half).min(HALF).div_ceil(LANES);
+        (steps(self.depth) * (half / LANES) + (col - half) / LANES, pitch)
     }
 
     /// Panel `idx`.
     pub(crate) fn panel(&self, idx: usize) -> Panel<'_> {
-        let (start, lines_per_step) = self.place(idx);
-        let lines = &self.lines[start..][..steps(self.depth) * lines_per_step];
-        Panel { lines, lines_per_step, n_cols: self.panel_cols(idx) }
+        let n_cols = self.panel_cols(idx);
+        let start = steps(self.depth) * idx * (PANEL / LANES);
+        let lines = &self.lines[start..][..steps(self.depth) * n_cols.div_ceil(LANES)];
+        Panel { lines, n_cols }
     }
 
     /// Bytes that it holds.

@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "assembly; reads rows and panels through pointers, writes a part of a matrix")]
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, __m512i, _mm512_loadu_si512, _mm512_setzero_si512};
+use std::arch::x86_64::{__cpuid_count, _mm512_loadu_si512};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -119,7 +119,7 @@ unsafe fn run(block: &Block<'_>) {
     let sums = sums.as_mut_ptr().cast::<i32>();
     let mut unfinished = Unfinished { block, constants: Constants::new(block), rows: 0..0, line: 0, sums };
     let mut shape = 0;
-    for line in (0..block.panel.lines_per_step).step_by(2) {
+    for line in (0..block.panel.n_lines()).step_by(2) {
         for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
             let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
             // SAFETY: the caller's promise is passed on; the rows and the line exist.
@@ -221,14 +221,14 @@ unsafe fn multiply(
     sums: *mut i32,
     unfinished: &mut Unfinished<'_>,
 ) {
-    let pitch = block.panel.lines_per_step;
+    let (lines, pitch) = block.panel.column(line);
     let finish = unfinished.rows.len().div_ceil(steps.len().max(1));
-    let (is_low, is_pair) = (rows.len() > TILE, line + 1 < pitch);
+    let (is_low, is_pair) = (rows.len() > TILE, pitch == 2);
     let first = rows.start * block.rows.stride + steps.start * DEPTH_STEP;
     let mut at = Place {
         lhs: block.rows.data.as_ptr().wrapping_add(first),
         lhs_stride: block.rows.stride,
-        rhs: block.panel.lines.as_ptr().wrapping_add(steps.start * (DEPTH_STEP / GROUP) * pitch + line),
+        rhs: lines.as_ptr().wrapping_add(steps.start * (DEPTH_STEP / GROUP) * pitch),
         rhs_stride: pitch * size_of::<Line>(),
         sums,
     };

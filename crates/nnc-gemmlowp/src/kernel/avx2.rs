@@ -23,7 +23,7 @@ pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
 #[target_feature(enable = "avx2")]
 unsafe fn run(block: &Block<'_>) {
     let constants = &Constants::new(block);
-    for line in 0..block.panel.lines_per_step {
+    for line in 0..block.panel.n_lines() {
         let mut row = 0;
         while row < block.rows.n_rows {
             // SAFETY: the caller's promise is passed on; the rows exist.
@@ -49,10 +49,11 @@ unsafe fn run(block: &Block<'_>) {
 unsafe fn group_of<const R: usize>(block: &Block<'_>, constants: &Constants, row: usize, line: usize) {
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
     let low = _mm256_set1_epi32(0x00ff_00ff);
+    let (lines, pitch) = block.panel.column(line);
     for step in 0..block.n_steps() {
         // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
         unsafe {
-            let at: *const Line = block.panel.lines.as_ptr().add(step * block.panel.lines_per_step + line);
+            let at: *const Line = lines.as_ptr().add(step * pitch);
             let mut even = [_mm256_setzero_si256(); 2];
             let mut odd = even;
             for half in 0..2 {
@@ -147,7 +148,7 @@ fn requantize(biased: __m256i, constants: &Constants, first: usize) -> __m256i {
     let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(biased), load(constants.odd_factors.as_ptr()));
     let odd = _mm256_add_epi64(odd, load_half(&constants.odd_roundings, first));
     let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-    let signs = _mm256_srlv_epi32(biased, load(constants.sign_shifts.as_ptr()));
+    let signs = _mm256_and_si256(_mm256_srai_epi32::<31>(biased), load(constants.ones.as_ptr()));
     _mm256_srav_epi32(_mm256_add_epi32(high, signs), load(constants.shifts.as_ptr()))
 }
 

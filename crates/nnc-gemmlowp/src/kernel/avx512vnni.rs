@@ -1,12 +1,17 @@
 //! AVX-512 VNNI: up to 6 rows × 64 columns in registers, four products a lane and instruction.
 #![allow(unsafe_code, reason = "reads rows and panels through pointers, writes a part of a matrix")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::offset_of;
 
 use super::{Block, Constants, Finish, LANES, Line, PANEL};
 
 /// Rows that are multiplied at once: 6 × 4 sums, 4 columns' bytes and one row's fill 29 of 32 registers.
 const MR: usize = 6;
+
+/// The lines of a panel.
+const LINES: [usize; 4] = [0, 1, 2, 3];
 
 /// The kernel, where this processor has its instructions.
 pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
@@ -25,7 +30,7 @@ pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
 unsafe fn run(block: &Block<'_>) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        match block.panel.lines_per_step {
+        match block.panel.n_lines() {
             1 => panel::<1>(block),
             2 => panel::<2>(block),
             3 => panel::<3>(block),
@@ -71,12 +76,13 @@ unsafe fn panel<const NV: usize>(block: &Block<'_>) {
 unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, constants: &Constants, row: usize) {
     // SAFETY: the row exists, so its first byte lies in the slice.
     let lhs = unsafe { block.rows.data.as_ptr().add(row * block.rows.stride) };
+    let halves = [block.panel.column(0).0.as_ptr(), block.panel.column(if NV > 2 { 2 } else { 0 }).0.as_ptr()];
     // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
     let sums = unsafe {
         if R <= 2 {
-            sums_in_two::<R, NV>(lhs, block.rows.stride, block.panel.lines.as_ptr(), block.n_steps())
+            sums_in_two::<R, NV>(lhs, block.rows.stride, halves, block.n_steps())
         } else {
-            sums::<R, NV>(lhs, block.rows.stride, block.panel.lines.as_ptr(), block.n_steps())
+            sums::<R, NV>(lhs, block.rows.stride, halves, block.n_steps())
         }
     };
     for (r, sums) in sums.iter().enumerate() {
@@ -85,23 +91,33 @@ unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, constants
     }
 }
 
+/// Lines from step to step in the half of a panel of `NV` lines that has line `v`.
+const fn pitch<const NV: usize>(v: usize) -> usize {
+    match v {
+        0 | 1 if NV == 1 => 1,
+        0 | 1 => 2,
+        _ => NV - 2,
+    }
+}
+
 /// The sums of `R` rows and `NV` × 16 columns.
 ///
 /// # Safety
-/// `lhs` must be readable for `4 · n_steps` bytes in each of `R` rows `stride` apart, `panel` for `NV · n_steps` lines.
+/// `lhs` must be readable for `4 · n_steps` bytes in each of `R` rows `stride` apart, `halves` for the
+/// lines of `n_steps` steps.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn sums<const R: usize, const NV: usize>(
     lhs: *const u8,
     stride: usize,
-    panel: *const Line,
+    halves: [*const Line; 2],
     n_steps: usize,
 ) -> [[__m512i; NV]; R] {
     let mut sums = [[_mm512_setzero_si512(); NV]; R];
     for step in 0..n_steps {
         // SAFETY: inside what the caller promises.
         unsafe {
-            step_of(&mut sums, lhs.add(4 * step), stride, panel.add(NV * step));
+            step_of(&mut sums, lhs.add(4 * step), stride, halves, step);
         }
     }
     sums
@@ -116,7 +132,7 @@ unsafe fn sums<const R: usize, const NV: usize>(
 unsafe fn sums_in_two<const R: usize, const NV: usize>(
     lhs: *const u8,
     stride: usize,
-    panel: *const Line,
+    halves: [*const Line; 2],
     n_steps: usize,
 ) -> [[__m512i; NV]; R] {
     /// How far ahead lines are fetched: the panel streams from memory and is used once.
@@ -126,17 +142,19 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
     for step in (0..n_steps.saturating_sub(1)).step_by(2) {
         // SAFETY: inside what the caller promises; a prefetch may go anywhere.
         unsafe {
-            for line in 0..2 * NV {
-                _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(NV * step + AHEAD + line).cast());
+            for v in 0..NV {
+                let line = halves[v / 2].wrapping_add(step * pitch::<NV>(v) + v % 2 + AHEAD);
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
+                _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(pitch::<NV>(v)).cast());
             }
-            step_of(&mut even, lhs.add(4 * step), stride, panel.add(NV * step));
-            step_of(&mut odd, lhs.add(4 * step + 4), stride, panel.add(NV * step + NV));
+            step_of(&mut even, lhs.add(4 * step), stride, halves, step);
+            step_of(&mut odd, lhs.add(4 * step + 4), stride, halves, step + 1);
         }
     }
     if n_steps % 2 == 1 {
         let step = n_steps - 1;
         // SAFETY: inside what the caller promises.
-        unsafe { step_of(&mut even, lhs.add(4 * step), stride, panel.add(NV * step)) };
+        unsafe { step_of(&mut even, lhs.add(4 * step), stride, halves, step) };
     }
     for (even, odd) in even.as_flattened_mut().iter_mut().zip(odd.as_flattened()) {
         *even = _mm512_add_epi32(*even, *odd);
@@ -147,20 +165,22 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
 /// Adds the products of four inner elements.
 ///
 /// # Safety
-/// `lhs` must be readable for 4 bytes in each of `R` rows `stride` apart, `panel` for `NV` lines.
+/// `lhs` must be readable for 4 bytes in each of `R` rows `stride` apart, `halves` for the
+/// lines of the step.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn step_of<const R: usize, const NV: usize>(
     sums: &mut [[__m512i; NV]; R],
     lhs: *const u8,
     stride: usize,
-    panel: *const Line,
+    halves: [*const Line; 2],
+    step: usize,
 ) {
     // SAFETY: as the caller promises.
     unsafe {
         let mut rhs = [_mm512_setzero_si512(); NV];
         for (v, rhs) in rhs.iter_mut().enumerate() {
-            *rhs = _mm512_load_si512(panel.add(v).cast());
+            *rhs = _mm512_load_si512(halves[v / 2].add(step * pitch::<NV>(v) + v % 2).cast());
         }
         for (r, sums) in sums.iter_mut().enumerate() {
             let bytes = _mm512_set1_epi32(lhs.add(r * stride).cast::<i32>().read_unaligned());
@@ -196,11 +216,11 @@ unsafe fn finish_row<const NV: usize>(
         match block.finish {
             Finish::Sums(out) => store_sums(out.add(at), n_cols, &all),
             Finish::Unsigned(out, _) => {
-                let bytes = unsigned(scaled::<NV>(all, constants, [0, 1, 2, 3]), constants);
+                let bytes = unsigned(scaled(all, constants, LINES), constants);
                 store_bytes(out.add(at).cast(), n_cols, bytes);
             }
             Finish::Signed(out, _) => {
-                let bytes = signed(scaled::<NV>(all, constants, [0, 1, 2, 3]), constants);
+                let bytes = signed(scaled(all, constants, LINES), constants);
                 store_bytes(out.add(at), n_cols, bytes);
             }
         }
@@ -235,6 +255,7 @@ pub(super) unsafe fn finish_rows_of_half(
     }
     let (at, stride) = (row * block.out_stride + line * LANES, block.out_stride);
     let n_cols = (block.panel.n_cols - line * LANES).min(2 * LANES);
+    // Lines of the whole panel, whether it has them or not: there are constants for all.
     let lines = [line, line + 1, line, line + 1];
     // SAFETY: `n_cols` elements of `n_rows` rows from `at` on, which the caller promises.
     unsafe {
@@ -246,11 +267,11 @@ pub(super) unsafe fn finish_rows_of_half(
                 }
             }
             Finish::Unsigned(out, _) => {
-                let bytes = unsigned(scaled::<4>(all, constants, lines), constants);
+                let bytes = unsigned(scaled(all, constants, lines), constants);
                 store_bytes_of_half(out.add(at).cast(), stride, n_rows, n_cols, bytes);
             }
             Finish::Signed(out, _) => {
-                let bytes = signed(scaled::<4>(all, constants, lines), constants);
+                let bytes = signed(scaled(all, constants, lines), constants);
                 store_bytes_of_half(out.add(at), stride, n_rows, n_cols, bytes);
             }
         }
@@ -308,41 +329,85 @@ unsafe fn store_sums(out: *mut i32, n_cols: usize, sums: &[__m512i]) {
     }
 }
 
-/// The first `NV` of four vectors of sums, which have 2^31 added, scaled and with the zero point added, in 16 bits, in the
-/// order that packing leaves; `lines` says which columns they are of.
+/// Four vectors of sums, which have 2^31 added, scaled and with the zero point added, in 16 bits, in the order that packing
+/// leaves; `lines` says which columns they are of.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn scaled<const NV: usize>(mut sums: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 2] {
-    for (sum, line) in sums.iter_mut().zip(lines).take(NV) {
-        *sum = requantize(*sum, constants, line);
-    }
+fn scaled(sums: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 2] {
+    let scaled = requantize(sums, constants, lines);
     let zero_points = load(constants.zero_points.as_ptr().cast(), 0);
     [
-        _mm512_adds_epi16(_mm512_packs_epi32(sums[0], sums[1]), zero_points),
-        _mm512_adds_epi16(_mm512_packs_epi32(sums[2], sums[3]), zero_points),
+        _mm512_adds_epi16(_mm512_packs_epi32(scaled[0], scaled[1]), zero_points),
+        _mm512_adds_epi16(_mm512_packs_epi32(scaled[2], scaled[3]), zero_points),
     ]
 }
 
-/// 16 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn requantize(biased: __m512i, constants: &Constants, line: usize) -> __m512i {
-    let even = _mm512_mul_epu32(biased, load(constants.factors.as_ptr(), line));
-    let even = _mm512_add_epi64(even, load_half(&constants.roundings, line));
-    let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(biased), load(constants.odd_factors.as_ptr(), line));
-    let odd = _mm512_add_epi64(odd, load_half(&constants.odd_roundings, line));
-    let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
-    let signs = _mm512_srlv_epi32(biased, load(constants.sign_shifts.as_ptr(), line));
-    _mm512_srav_epi32(_mm512_add_epi32(high, signs), load(constants.shifts.as_ptr(), line))
+/// An instruction of [`requantize`] for each of the four vectors.
+macro_rules! for_each_vector {
+    ($($instruction:literal),*) => {
+        concat!($($instruction, "\n"),*)
+    };
 }
 
-/// The roundings of the eight even, or odd, columns of a line.
-#[target_feature(enable = "avx512f")]
+/// Four times 16 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
+///
+/// In assembly, as the compiler turns the masked shuffle and the masked sum into instructions that take 1.5 times as long; and
+/// step by step for all four, so that no instruction waits for the one before.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn load_half(values: &[u64; PANEL / 2], line: usize) -> __m512i {
-    debug_assert!(line < PANEL / LANES, "a panel has four lines a step");
-    // SAFETY: 8 of 32 numbers, aligned to a cache line.
-    unsafe { _mm512_load_si512(values.as_ptr().add(line * LANES / 2).cast()) }
+fn requantize(biased: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 4] {
+    debug_assert!(lines.iter().all(|&line| line < PANEL / LANES), "a panel has four lines a step");
+    let place = |line: usize| std::ptr::from_ref(constants).cast::<u8>().wrapping_add(line * size_of::<Line>());
+    let mut scaled = [_mm512_setzero_si512(); 4];
+    // SAFETY: every list of constants has a cache line for each of the four lines; nothing is written but registers.
+    unsafe {
+        asm!(
+            for_each_vector!(
+                "vpmovd2m k1, {x0}", "vpmovd2m k2, {x1}", "vpmovd2m k3, {x2}", "vpmovd2m k4, {x3}",
+                "vpsrlq {y0}, {x0}, 32", "vpsrlq {y1}, {x1}, 32", "vpsrlq {y2}, {x2}, 32", "vpsrlq {y3}, {x3}, 32",
+                "vpmuludq {x0}, {x0}, [{c0} + {factors}]", "vpmuludq {x1}, {x1}, [{c1} + {factors}]",
+                "vpmuludq {x2}, {x2}, [{c2} + {factors}]", "vpmuludq {x3}, {x3}, [{c3} + {factors}]",
+                "vpmuludq {y0}, {y0}, [{c0} + {odd_factors}]", "vpmuludq {y1}, {y1}, [{c1} + {odd_factors}]",
+                "vpmuludq {y2}, {y2}, [{c2} + {odd_factors}]", "vpmuludq {y3}, {y3}, [{c3} + {odd_factors}]",
+                "vpaddq {x0}, {x0}, [{c0} + {roundings}]", "vpaddq {x1}, {x1}, [{c1} + {roundings}]",
+                "vpaddq {x2}, {x2}, [{c2} + {roundings}]", "vpaddq {x3}, {x3}, [{c3} + {roundings}]",
+                "vpaddq {y0}, {y0}, [{c0} + {odd_roundings}]", "vpaddq {y1}, {y1}, [{c1} + {odd_roundings}]",
+                "vpaddq {y2}, {y2}, [{c2} + {odd_roundings}]", "vpaddq {y3}, {y3}, [{c3} + {odd_roundings}]",
+                // The high halves of even columns' products beside those of odd ones.
+                "vpshufd {y0}{{k5}}, {x0}, 0xF5", "vpshufd {y1}{{k5}}, {x1}, 0xF5",
+                "vpshufd {y2}{{k5}}, {x2}, 0xF5", "vpshufd {y3}{{k5}}, {x3}, 0xF5",
+                "vpaddd {y0}{{k1}}, {y0}, [{c0} + {ones}]", "vpaddd {y1}{{k2}}, {y1}, [{c1} + {ones}]",
+                "vpaddd {y2}{{k3}}, {y2}, [{c2} + {ones}]", "vpaddd {y3}{{k4}}, {y3}, [{c3} + {ones}]",
+                "vpsravd {y0}, {y0}, [{c0} + {shifts}]", "vpsravd {y1}, {y1}, [{c1} + {shifts}]",
+                "vpsravd {y2}, {y2}, [{c2} + {shifts}]", "vpsravd {y3}, {y3}, [{c3} + {shifts}]"
+            ),
+            x0 = inout(zmm_reg) biased[0] => _,
+            x1 = inout(zmm_reg) biased[1] => _,
+            x2 = inout(zmm_reg) biased[2] => _,
+            x3 = inout(zmm_reg) biased[3] => _,
+            y0 = out(zmm_reg) scaled[0],
+            y1 = out(zmm_reg) scaled[1],
+            y2 = out(zmm_reg) scaled[2],
+            y3 = out(zmm_reg) scaled[3],
+            c0 = in(reg) place(lines[0]),
+            c1 = in(reg) place(lines[1]),
+            c2 = in(reg) place(lines[2]),
+            c3 = in(reg) place(lines[3]),
+            factors = const offset_of!(Constants, factors),
+            odd_factors = const offset_of!(Constants, odd_factors),
+            roundings = const offset_of!(Constants, roundings),
+            odd_roundings = const offset_of!(Constants, odd_roundings),
+            ones = const offset_of!(Constants, ones),
+            shifts = const offset_of!(Constants, shifts),
+            in("k5") 0x5555_u16,
+            out("k1") _,
+            out("k2") _,
+            out("k3") _,
+            out("k4") _,
+            options(pure, readonly, nostack),
+        );
+    }
+    scaled
 }
 
 /// Stores the first `n_cols` of 64 bytes.

@@ -18,7 +18,7 @@ pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
 #[target_feature(enable = "avx2,avxvnni")]
 unsafe fn run(block: &Block<'_>) {
     let constants = &Constants::new(block);
-    let lines = block.panel.lines_per_step;
+    let lines = block.panel.n_lines();
     for line in (0..lines).step_by(2) {
         // SAFETY: the caller's promise is passed on; the lines exist.
         unsafe {
@@ -67,11 +67,12 @@ unsafe fn group_of<const R: usize, const NL: usize>(
     row: usize,
     line: usize,
 ) {
+    let (lines, pitch) = block.panel.column(line);
     let mut sums = [[[_mm256_setzero_si256(); 2]; NL]; R];
     for step in 0..block.n_steps() {
         // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
         unsafe {
-            let at: *const Line = block.panel.lines.as_ptr().add(step * block.panel.lines_per_step + line);
+            let at: *const Line = lines.as_ptr().add(step * pitch);
             let mut lhs = [_mm256_setzero_si256(); R];
             for (r, lhs) in lhs.iter_mut().enumerate() {
                 let bytes = block.rows.data.as_ptr().add((row + r) * block.rows.stride + 4 * step);

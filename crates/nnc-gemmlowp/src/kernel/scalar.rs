@@ -39,11 +39,11 @@ fn sums(block: &Block<'_>, row: usize) -> [i32; PANEL] {
         let term = block.cols.constant.wrapping_add(block.cols.factor.wrapping_mul(*col_sum));
         *sum = term.wrapping_add(bias);
     }
-    for (k, &l) in lhs.iter().enumerate() {
-        let step = &block.panel.lines[k / GROUP * block.panel.lines_per_step..];
-        for (line, sums) in step.iter().zip(sums.chunks_exact_mut(LANES)).take(block.panel.lines_per_step) {
+    for (line, sums) in sums.chunks_exact_mut(LANES).enumerate().take(block.panel.n_lines()) {
+        let (lines, pitch) = block.panel.column(line);
+        for (k, &l) in lhs.iter().enumerate() {
             for (lane, sum) in sums.iter_mut().enumerate() {
-                let r = line.0[lane * GROUP + k % GROUP];
+                let r = lines[k / GROUP * pitch].0[lane * GROUP + k % GROUP];
                 *sum = sum.wrapping_add(i32::from(l) * i32::from(r));
             }
         }
