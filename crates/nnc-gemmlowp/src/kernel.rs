@@ -310,6 +310,8 @@ pub(crate) struct Constants {
     mins: [u8; PANEL],
     /// The upper bound, the same everywhere.
     maxs: [u8; PANEL],
+    /// Whether the bounds are narrower than the type.
+    is_bounded: bool,
 }
 
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the vector kernels use it"))]
@@ -330,6 +332,7 @@ impl Constants {
             zero_points: [0; PANEL / 2],
             mins: [0; PANEL],
             maxs: [0; PANEL],
+            is_bounded: false,
         };
         let (Finish::Unsigned(_, requant) | Finish::Signed(_, requant)) = block.finish else {
             all.add_terms(&block.cols, 0);
@@ -352,6 +355,7 @@ impl Constants {
         all.zero_points = [requant.zero_point; PANEL / 2];
         all.mins = [requant.min.to_le_bytes()[0]; PANEL];
         all.maxs = [requant.max.to_le_bytes()[0]; PANEL];
+        all.is_bounded = requant.max - requant.min < 255;
         all
     }
 

@@ -234,7 +234,11 @@ unsafe fn multiply(
     };
     // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
     unsafe {
-        at.begin(steps.start > 0, is_low, is_pair);
+        if steps.start > 0 {
+            at.resume(is_low, is_pair);
+        } else {
+            begin(&unfinished.constants, line);
+        }
         for _ in steps {
             match (is_low, is_pair) {
                 (true, true) => at.two_by_two(),
@@ -247,6 +251,28 @@ unsafe fn multiply(
             unfinished.finish(finish);
         }
         at.end(is_low, is_pair);
+    }
+}
+
+/// Puts the terms of the columns from `line` on into every row of the tiles of sums.
+///
+/// # Safety
+/// Tiles must be in force.
+#[inline]
+unsafe fn begin(constants: &Constants, line: usize) {
+    let terms = constants.terms.as_ptr().wrapping_add(line * LANES);
+    // A line that is not there has terms too.
+    // SAFETY: a stride of 0 reads the same cache line for each row; a panel has constants for four lines.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{terms} + {none}*1]",
+            "tileloadd tmm1, [{terms} + {none}*1 + 64]",
+            "tileloadd tmm2, [{terms} + {none}*1]",
+            "tileloadd tmm3, [{terms} + {none}*1 + 64]",
+            terms = in(reg) terms,
+            none = in(reg) 0_usize,
+            options(nostack, readonly),
+        );
     }
 }
 
@@ -320,19 +346,15 @@ impl Place {
         ["tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6"]
     }
 
-    /// Begins the tiles of sums with zeros, or with what is in their places.
+    /// Puts into the tiles of sums what is in their places.
     ///
     /// # Safety
     /// `sums` must be valid for the tiles.
     #[inline]
-    unsafe fn begin(&self, accumulate: bool, is_low: bool, is_pair: bool) {
+    unsafe fn resume(&self, is_low: bool, is_pair: bool) {
+        let low = self.sums.wrapping_add(TILE * NR);
         // SAFETY: the caller's promise.
         unsafe {
-            if !accumulate {
-                asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-                return;
-            }
-            let low = self.sums.wrapping_add(TILE * NR);
             asm!("tileloadd tmm0, [{} + {}*1]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));
             if is_pair {
                 asm!("tileloadd tmm1, [{} + {}*1 + 64]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));

@@ -80,15 +80,13 @@ unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, constants
     // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
     let sums = unsafe {
         if R <= 2 {
-            sums_in_two::<R, NV>(lhs, block.rows.stride, halves, block.n_steps())
+            sums_in_two::<R, NV>(lhs, block.rows.stride, halves, block.n_steps(), constants)
         } else {
-            sums::<R, NV>(lhs, block.rows.stride, halves, block.n_steps())
+            sums::<R, NV>(lhs, block.rows.stride, halves, block.n_steps(), constants)
         }
     };
-    for (r, sums) in sums.iter().enumerate() {
-        // SAFETY: the caller promises the block's rows and columns.
-        unsafe { finish_row(block, constants, row + r, sums) };
-    }
+    // SAFETY: the caller promises the block's rows and columns.
+    unsafe { finish_rows(block, constants, row, &sums) };
 }
 
 /// Lines from step to step in the half of a panel of `NV` lines that has line `v`.
@@ -100,7 +98,18 @@ const fn pitch<const NV: usize>(v: usize) -> usize {
     }
 }
 
-/// The sums of `R` rows and `NV` × 16 columns.
+/// The terms of `NV` × 16 columns, with which their sums begin.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn terms<const NV: usize>(constants: &Constants) -> [__m512i; NV] {
+    let mut terms = [_mm512_setzero_si512(); NV];
+    for (v, terms) in terms.iter_mut().enumerate() {
+        *terms = load(constants.terms.as_ptr().cast(), v);
+    }
+    terms
+}
+
+/// The sums of `R` rows and `NV` × 16 columns, with the columns' terms.
 ///
 /// # Safety
 /// `lhs` must be readable for `4 · n_steps` bytes in each of `R` rows `stride` apart, `halves` for the
@@ -112,11 +121,18 @@ unsafe fn sums<const R: usize, const NV: usize>(
     stride: usize,
     halves: [*const Line; 2],
     n_steps: usize,
+    constants: &Constants,
 ) -> [[__m512i; NV]; R] {
-    let mut sums = [[_mm512_setzero_si512(); NV]; R];
+    /// Steps ahead of which lines are fetched: a panel that is deep streams from the second cache.
+    const AHEAD: usize = 16;
+    let mut sums = [terms(constants); R];
     for step in 0..n_steps {
-        // SAFETY: inside what the caller promises.
+        // SAFETY: inside what the caller promises; a prefetch may go anywhere.
         unsafe {
+            for v in 0..NV {
+                let line = halves[v / 2].wrapping_add((step + AHEAD) * pitch::<NV>(v) + v % 2);
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
+            }
             step_of(&mut sums, lhs.add(4 * step), stride, halves, step);
         }
     }
@@ -134,11 +150,12 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
     stride: usize,
     halves: [*const Line; 2],
     n_steps: usize,
+    constants: &Constants,
 ) -> [[__m512i; NV]; R] {
     /// How far ahead lines are fetched: the panel streams from memory and is used once.
     const AHEAD: usize = 64;
-    let mut even = [[_mm512_setzero_si512(); NV]; R];
-    let mut odd = even;
+    let mut even = [terms(constants); R];
+    let mut odd = [[_mm512_setzero_si512(); NV]; R];
     for step in (0..n_steps.saturating_sub(1)).step_by(2) {
         // SAFETY: inside what the caller promises; a prefetch may go anywhere.
         unsafe {
@@ -191,43 +208,67 @@ unsafe fn step_of<const R: usize, const NV: usize>(
     }
 }
 
-/// Finishes the sums of a row: adds their terms, scales them where that is asked for, and stores them.
+/// Finishes the sums of rows from `row` on: adds the rows' terms, scales them where that is asked for, and stores them.
+///
+/// Not inlined, so that the sums go through memory as a loop over rows needs them: that is faster than six copies.
 ///
 /// # Safety
-/// As [`super::Kernel::run`]; the row must exist, and the panel have `NV` lines a step.
+/// As [`super::Kernel::run`]; the rows must exist, and the panel have `NV` lines a step.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn finish_row<const NV: usize>(
+#[inline(never)]
+unsafe fn finish_rows<const NV: usize>(
     block: &Block<'_>,
     constants: &Constants,
     row: usize,
-    sums: &[__m512i; NV],
+    sums: &[[__m512i; NV]],
 ) {
-    let mut all = [_mm512_setzero_si512(); 4];
-    for (v, (all, &sum)) in all.iter_mut().zip(sums).enumerate() {
-        *all = _mm512_add_epi32(sum, load(constants.terms.as_ptr().cast(), v));
-        if let Some(terms) = block.row_terms {
-            *all = _mm512_add_epi32(*all, _mm512_set1_epi32(terms[row]));
-        }
-    }
-    let (at, n_cols) = (row * block.out_stride, block.panel.n_cols);
-    // SAFETY: `n_cols` elements of the row from `at` on, which the caller promises.
+    let (stride, n_cols) = (block.out_stride, block.panel.n_cols);
+    let row_terms = block.row_terms.map(|terms| &terms[row..row + sums.len()]);
+    // SAFETY: `n_cols` elements of each row, which the caller promises.
     unsafe {
         match block.finish {
-            Finish::Sums(out) => store_sums(out.add(at), n_cols, &all),
+            Finish::Sums(out) => {
+                for (r, sums) in sums.iter().enumerate() {
+                    store_sums(out.add((row + r) * stride), n_cols, &with_term(sums, own(row_terms, r)));
+                }
+            }
             Finish::Unsigned(out, _) => {
-                let bytes = unsigned(scaled(all, constants, LINES), constants);
-                store_bytes(out.add(at).cast(), n_cols, bytes);
+                for (r, sums) in sums.iter().enumerate() {
+                    let bytes = unsigned(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
+                    store_bytes(out.add((row + r) * stride).cast(), n_cols, bytes);
+                }
             }
             Finish::Signed(out, _) => {
-                let bytes = signed(scaled(all, constants, LINES), constants);
-                store_bytes(out.add(at), n_cols, bytes);
+                for (r, sums) in sums.iter().enumerate() {
+                    let bytes = signed(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
+                    store_bytes(out.add((row + r) * stride), n_cols, bytes);
+                }
             }
         }
     }
 }
 
-/// [`finish_row`] for two rows and the 32 columns of two lines.
+/// The own term of the `r`-th row.
+fn own(row_terms: Option<&[i32]>, r: usize) -> Option<i32> {
+    row_terms.map(|terms| terms[r])
+}
+
+/// The sums of a row with its own term.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn with_term<const NV: usize>(sums: &[__m512i; NV], own: Option<i32>) -> [__m512i; 4] {
+    let mut all = [_mm512_setzero_si512(); 4];
+    all[..NV].copy_from_slice(sums);
+    if let Some(own) = own {
+        let own = _mm512_set1_epi32(own);
+        for all in &mut all {
+            *all = _mm512_add_epi32(*all, own);
+        }
+    }
+    all
+}
+
+/// [`finish_rows`] for two rows and the 32 columns of two lines.
 ///
 /// The sums are those of the first row, then of the second. For lines that are not there, and for a row that is not there
 /// (`rows` is 1 then), the sums may be anything.
@@ -245,9 +286,6 @@ pub(super) unsafe fn finish_rows_of_half(
     sums: [__m512i; 4],
 ) {
     let mut all = sums;
-    for (i, sum) in all.iter_mut().enumerate() {
-        *sum = _mm512_add_epi32(*sum, load(constants.terms.as_ptr().cast(), line + i % 2));
-    }
     if let Some(terms) = block.row_terms {
         for (i, sum) in all.iter_mut().enumerate() {
             *sum = _mm512_add_epi32(*sum, _mm512_set1_epi32(terms[row + (i / 2).min(n_rows - 1)]));
@@ -282,18 +320,24 @@ pub(super) unsafe fn finish_rows_of_half(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 fn unsigned([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
-    let bytes = _mm512_packus_epi16(low, high);
-    let bytes = _mm512_max_epu8(bytes, load(constants.mins.as_ptr().cast(), 0));
-    in_order(_mm512_min_epu8(bytes, load(constants.maxs.as_ptr().cast(), 0)))
+    let mut bytes = _mm512_packus_epi16(low, high);
+    if constants.is_bounded {
+        bytes = _mm512_max_epu8(bytes, load(constants.mins.as_ptr().cast(), 0));
+        bytes = _mm512_min_epu8(bytes, load(constants.maxs.as_ptr().cast(), 0));
+    }
+    in_order(bytes)
 }
 
 /// 64 signed bytes of two times 32 numbers, within the bounds and in order.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 fn signed([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
-    let bytes = _mm512_packs_epi16(low, high);
-    let bytes = _mm512_max_epi8(bytes, load(constants.mins.as_ptr().cast(), 0));
-    in_order(_mm512_min_epi8(bytes, load(constants.maxs.as_ptr().cast(), 0)))
+    let mut bytes = _mm512_packs_epi16(low, high);
+    if constants.is_bounded {
+        bytes = _mm512_max_epi8(bytes, load(constants.mins.as_ptr().cast(), 0));
+        bytes = _mm512_min_epi8(bytes, load(constants.maxs.as_ptr().cast(), 0));
+    }
+    in_order(bytes)
 }
 
 /// Bytes in the order of their columns. Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of four vectors
