@@ -128,9 +128,9 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
             Some(Per::Tensor(bias)) => magnitude(&bias),
             Some(Per::Row(bias) | Per::Col(bias)) => bias.iter().map(magnitude).max().unwrap_or(0),
         };
+        let zero_point_fits = offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
+        let fits = fits && max_sum + max_bias < Requant::MAX_SUM && zero_point_fits;
         let zero_point = i16::try_from(offset).ok()?;
-        let zero_point_fits = i32::from(zero_point).abs() <= Requant::MAX_ZERO_POINT;
-        let fits = fits && zero_point_fits && max_sum + max_bias < Requant::MAX_SUM;
         fits.then_some(How::Bytes { multiplier, zero_point, min, max })
     }
 

@@ -5,7 +5,8 @@ use nnc_gemmlowp::{
 };
 use proptest::prelude::*;
 
-use super::bytes;
+use super::{bytes, every_gemm};
+use crate::multiplier::any_i32;
 
 /// A product of drawn bytes on a drawn instruction set.
 #[derive(Clone, Debug)]
@@ -125,6 +126,34 @@ proptest! {
         let mut pairs: Vec<(i32, u8)> = sums.into_iter().zip(bytes).collect();
         pairs.sort_unstable();
         prop_assert!(pairs.is_sorted_by_key(|&(_, byte)| byte));
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_multiplier_for_every_sum_and_multiplier(
+        columns in proptest::collection::vec((any_i32(), 0..=i32::MAX, -31..=0_i32), 1..70), offset in -33_000..33_000
+    ) {
+        // In a product of no depth the bias is the sum: numbers below 2^30 are scaled by the kernel, others one by one.
+        let small = columns.iter().map(|column| column.0 >> 2).collect::<Vec<i32>>();
+        let large = columns.iter().map(|column| column.0).collect::<Vec<i32>>();
+        let multipliers: Vec<Multiplier> =
+            columns.iter().map(|&(_, mantissa, exponent)| Multiplier::new(mantissa, exponent).unwrap()).collect();
+        let n = columns.len();
+        for sums in [small, large] {
+            let stages = [Stage::Bias(Per::Col(&sums)), scale(Per::Col(&multipliers), offset)];
+            let wide = sums.iter().zip(&multipliers).map(|(&x, by)| by.apply(x) + offset);
+            let expected: Vec<u8> = wide.clone().map(|x| x.clamp(0, 255) as u8).collect();
+            let signed: Vec<i8> = wide.map(|x| x.clamp(-128, 127) as i8).collect();
+            for gemm in every_gemm() {
+                let lhs = Quantized::new(MatRef::row_major(&[], 1, 0).unwrap(), 0_u8);
+                let rhs = Quantized::new(MatRef::row_major(&[], 0, n).unwrap(), 0_i8);
+                let mut out = vec![0_u8; n];
+                gemm.gemm(lhs, rhs, &stages, MatMut::row_major(&mut out, 1, n).unwrap()).unwrap();
+                prop_assert_eq!(&out, &expected);
+                let mut out = vec![0_i8; n];
+                gemm.gemm(lhs, rhs, &stages, MatMut::row_major(&mut out, 1, n).unwrap()).unwrap();
+                prop_assert_eq!(&out, &signed);
+            }
+        }
     }
 
     #[test]
