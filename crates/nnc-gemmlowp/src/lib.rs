@@ -53,11 +53,13 @@
 //!
 //! m · k · n byte products, the sums of the m · k left elements where the right zero point is not that of signed bytes
 //! (0, or 128 for `u8`), and a few operations for each element of the result. A factor is packed in one pass and takes
-//! its bytes, rounded up to 64 in the depth and 16 in the other side, and 4 more a column. With a packed factor, a thread
-//! that has done such a product before allocates nothing for the next one ([`gemm_packed_lhs`] copies lists of more than
-//! three stages; splitting over threads is rayon's to pay). Left factors are read in place where they are `u8` in row-major order and the kernel's steps fit;
-//! otherwise a block of rows at a time is copied. Results beyond `u8`, `i8` and plain sums, or with other stages than
-//! bias, scale, clamp, cost more an element; `docs/gemmlowp.md` of the workspace lists what the kernels do themselves.
+//! its bytes, rounded up to 64 in the depth and 16 in the other side, and 4 more a column.
+//!
+//! With a packed factor, a thread that has done such a product before allocates nothing for the next one
+//! ([`gemm_packed_lhs`] copies lists of more than three stages; splitting over threads is rayon's to pay). Left factors
+//! are read in place where they are `u8` in row-major order and the kernel's steps fit; otherwise a block of rows at a
+//! time is copied. Results beyond `u8`, `i8` and plain sums, or with other stages than bias, scale, clamp, cost more an
+//! element; `docs/gemmlowp.md` of the workspace lists what the kernels do themselves.
 //!
 //! # Exactness
 //!

@@ -67,7 +67,7 @@ fn scale(multiplier: Per<'_, Multiplier>, offset: i32) -> Stage<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if nnc_testing::slow_tests() { 2000 } else { 48 }))]
+    #![proptest_config(ProptestConfig::with_cases(if nnc_testing::slow_tests() { 10_000 } else { 256 }))]
 
     #[test]
     fn the_product_is_the_triple_loop(problem in problems()) {
