@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::gemm::{PackedRhs, Quantized};
-use crate::kernel::{Block, Finish, Kernel, PANEL, Requant, Rows};
+use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Requant, Rows};
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
 use crate::pack::{Byte, pack_rows, row_stride};
@@ -116,20 +116,21 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
         max_sum: i64,
         bias: Option<Per<'a, i32>>,
     ) -> Option<How<'a>> {
-        let grows = |m: &Multiplier| m.exponent() > 0;
+        let grows = |m: Multiplier| m.exponent() > 0;
         let fits = match multiplier {
-            Per::Tensor(m) => !grows(&m),
-            Per::Col(all) => !all.iter().any(grows),
+            Per::Tensor(m) => !grows(m),
+            // All of them, without an early end: that is faster.
+            Per::Col(all) => !all.iter().fold(false, |any, &m| any | grows(m)),
             Per::Row(_) => false,
         };
-        let magnitude = |x: &i32| i64::from(x.unsigned_abs());
         let max_bias = match bias {
             None => 0,
-            Some(Per::Tensor(bias)) => magnitude(&bias),
-            Some(Per::Row(bias) | Per::Col(bias)) => bias.iter().map(magnitude).max().unwrap_or(0),
+            Some(Per::Tensor(bias)) => bias.unsigned_abs(),
+            Some(Per::Row(bias) | Per::Col(bias)) => {
+                bias.iter().fold(0, |max: u32, bias| max.max(bias.unsigned_abs()))
+            }
         };
-        let zero_point_fits = offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
-        let fits = fits && max_sum + max_bias < Requant::MAX_SUM && zero_point_fits;
+        let fits = fits && max_sum + i64::from(max_bias) < Requant::MAX_SUM && offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
         let zero_point = i16::try_from(offset).ok()?;
         fits.then_some(How::Bytes { multiplier, zero_point, min, max })
     }
@@ -152,8 +153,9 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
     fn run_task(&self, rows: Range<usize>, panels: Range<usize>) {
         let (matrix, depth) = (self.lhs.matrix, self.rhs.depth());
         let layout = matrix.layout();
-        let direct = L::as_unsigned(matrix.data()).filter(|_| {
-            layout.order == Order::RowMajor && depth > 0 && self.kernel.reads_in_place(depth, layout.stride)
+        let direct = L::as_unsigned(matrix.data()).filter(|data| {
+            let in_place = || self.kernel.reads_in_place(data, depth, layout.stride);
+            layout.order == Order::RowMajor && depth > 0 && in_place()
         });
         if let Some(data) = direct {
             let data = &data[rows.start * layout.stride..];
@@ -190,23 +192,22 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
 
     /// Multiplies packed rows and the columns of `panel`.
     fn run_panel(&self, lhs: Rows<'_>, first: usize, row_terms: Option<&[i32]>, panel: usize) {
-        let (depth, first_col) = (self.rhs.depth(), panel * PANEL);
+        let first_col = panel * PANEL;
         let panel = self.rhs.panels.panel(panel);
-        let col_terms = self.col_terms(first_col, panel.n_cols);
+        let range = first_col..first_col + panel.n_cols;
         let block = |finish, out_stride| Block {
             rows: lhs,
             panel,
-            depth,
-            col_terms: &col_terms,
+            depth: self.rhs.depth(),
+            cols: self.columns(range.clone()),
             row_terms,
             finish,
             out_stride,
         };
-        let requant = self.requant(first_col, panel.n_cols);
         let at = self.out.0.wrapping_add(first * self.out_stride + first_col);
         let fused = match self.how {
             How::Stages => None,
-            _ => O::finish(at, requant.as_ref()),
+            _ => O::finish(at, self.requant(range.clone())),
         };
         match fused {
             // SAFETY: the result has these rows and columns, row-major (`plan`), and no other task writes them.
@@ -236,33 +237,33 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
     }
 
     /// What the zero points and a bias add to the sums of columns: depth · zₗ · zᵣ − zₗ · Σ r + bias.
-    fn col_terms(&self, first: usize, n_cols: usize) -> [i32; PANEL] {
+    fn columns(&self, cols: Range<usize>) -> Columns<'_> {
         let zero_point = self.lhs.zero_point.value() + L::TO_UNSIGNED;
         // Modulo 2^32, as every sum: `Job::new` saw that what they come to fits.
         let depth = i32::try_from(self.rhs.depth()).expect("checked by Job::new");
-        let all = depth.wrapping_mul(zero_point).wrapping_mul(self.rhs.zero_point);
-        let mut terms = [0; PANEL];
-        for (i, term) in terms.iter_mut().enumerate().take(n_cols) {
-            let bias = match self.bias {
-                Some(Per::Tensor(bias)) => bias,
-                Some(Per::Col(bias)) => bias[first + i],
-                Some(Per::Row(_)) | None => 0,
-            };
-            let sum = self.rhs.panels.col_sums[first + i];
-            *term = all.wrapping_sub(zero_point.wrapping_mul(sum)).wrapping_add(bias);
+        let constant = depth.wrapping_mul(zero_point).wrapping_mul(self.rhs.zero_point);
+        let (all, bias) = match self.bias {
+            Some(Per::Tensor(bias)) => (bias, None),
+            Some(Per::Col(bias)) => (0, Some(&bias[cols.clone()])),
+            Some(Per::Row(_)) | None => (0, None),
+        };
+        Columns {
+            constant: constant.wrapping_add(all),
+            factor: -zero_point,
+            sums: &self.rhs.panels.col_sums[cols],
+            bias,
         }
-        terms
     }
 
-    /// The multipliers of a panel's columns.
-    fn requant(&self, first: usize, n_cols: usize) -> Option<Requant> {
+    /// How the kernel scales the sums of columns.
+    fn requant(&self, cols: Range<usize>) -> Option<Requant<'_>> {
         let How::Bytes { multiplier, zero_point, min, max } = self.how else { return None };
-        let mut requant = Requant::new(zero_point, min, max);
-        for i in 0..n_cols {
-            let multiplier = multiplier.at(0, first + i);
-            requant.set(i, multiplier.mantissa(), multiplier.exponent().unsigned_abs());
-        }
-        Some(requant)
+        let multipliers = match multiplier {
+            Per::Col(each) => Multipliers::Each(&each[cols]),
+            Per::Tensor(one) => Multipliers::One(one),
+            Per::Row(_) => return None,
+        };
+        Some(Requant { multipliers, zero_point, min, max })
     }
 }
 

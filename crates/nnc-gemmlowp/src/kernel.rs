@@ -29,6 +29,8 @@ mod tests;
 
 use std::sync::LazyLock;
 
+use crate::multiplier::Multiplier;
+
 /// Columns of a full panel.
 pub(crate) const PANEL: usize = 64;
 
@@ -138,11 +140,13 @@ impl Kernel {
         if self.isa == Isa::Amx { DEPTH_STEP } else { GROUP }
     }
 
-    /// Whether rows of this depth and stride are read as they lie; others are copied first.
+    /// Whether `rows` of this depth, `stride` bytes apart, are read as they lie; others are copied first.
     ///
-    /// AMX reads 16 rows at once: in strides of a power of two they compete for the same places in the first cache.
-    pub(crate) fn reads_in_place(self, depth: usize, stride: usize) -> bool {
-        depth % self.reads() == 0 && (self.isa != Isa::Amx || stride % 1024 != 0)
+    /// AMX reads 16 rows at once: where they cross cache lines that takes seven times as long, and in strides of a power of two
+    /// they compete for the same places in the first cache.
+    pub(crate) fn reads_in_place(self, rows: &[u8], depth: usize, stride: usize) -> bool {
+        let aligned = || rows.as_ptr().addr() % DEPTH_STEP == 0 && stride % DEPTH_STEP == 0;
+        depth % self.reads() == 0 && (self.isa != Isa::Amx || stride % 1024 != 0 && aligned())
     }
 
     /// Products a nanosecond, about: for the choice whether a second thread pays.
@@ -198,13 +202,23 @@ pub(crate) struct Block<'a> {
     pub(crate) panel: Panel<'a>,
     /// Elements of the inner dimension.
     pub(crate) depth: usize,
-    /// Added to each sum of a column.
-    pub(crate) col_terms: &'a [i32; PANEL],
+    pub(crate) cols: Columns<'a>,
     /// Added to each sum of a row.
     pub(crate) row_terms: Option<&'a [i32]>,
     pub(crate) finish: Finish<'a>,
     /// Elements of the result from row to row.
     pub(crate) out_stride: usize,
+}
+
+/// What is added to each sum of a column: `constant + factor · sums + bias`, modulo 2^32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns<'a> {
+    pub(crate) constant: i32,
+    pub(crate) factor: i32,
+    /// For each column of the panel.
+    pub(crate) sums: &'a [i32],
+    /// For each column of the panel.
+    pub(crate) bias: Option<&'a [i32]>,
 }
 
 /// What becomes of a sum, and where its first row and column goes.
@@ -213,30 +227,17 @@ pub(crate) enum Finish<'a> {
     /// It is stored as it is.
     Sums(*mut i32),
     /// It is scaled to unsigned bytes.
-    Unsigned(*mut u8, &'a Requant),
+    Unsigned(*mut u8, Requant<'a>),
     /// It is scaled to signed bytes.
-    Signed(*mut i8, &'a Requant),
+    Signed(*mut i8, Requant<'a>),
 }
 
-/// Scaling of a panel's sums to bytes, for magnitudes below [`Requant::MAX_SUM`].
-///
-/// With mantissa m and right shift e: gemmlowp's rounding doubling high product y = ⌊(x·m + 2^30) / 2^31⌋ and its rounding
-/// shift ⌊(y + 2^(e−1) − [y < 0]) / 2^e⌋ (ties away from zero; for e = 0 it is y). As unsigned arithmetic on x + 2^31:
-/// ⌊((x + 2^31)·2m + 2^31) / 2^32⌋ = y + m. And [y < 0] may be [x < 0]: they differ only for y = 0, where both give 0.
-#[derive(Clone, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Requant {
-    /// 2m.
-    pub(crate) factors: [u32; PANEL],
-    /// The factors of odd columns in the places before them, where 64-bit products look for them.
-    pub(crate) odd_factors: [u32; PANEL],
-    /// 2^(e−1) − m − 1, or −m for e = 0.
-    pub(crate) offsets: [i32; PANEL],
-    /// How far x + 2^31 is shifted to leave \[x ≥ 0\]: 31, or 32 (nothing is left) for e = 0.
-    pub(crate) sign_shifts: [u32; PANEL],
-    /// e.
-    pub(crate) shifts: [u32; PANEL],
-    /// Added after the shift; its magnitude is at most [`Requant::MAX_ZERO_POINT`].
+/// Scaling to bytes, for sums of magnitudes below [`Requant::MAX_SUM`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requant<'a> {
+    /// Their exponents are 0 or negative.
+    pub(crate) multipliers: Multipliers<'a>,
+    /// Added after the multiplication; its magnitude is at most [`Requant::MAX_ZERO_POINT`].
     pub(crate) zero_point: i16,
     /// Bounds of the result, within the range of the bytes.
     pub(crate) min: i16,
@@ -244,28 +245,118 @@ pub(crate) struct Requant {
     pub(crate) max: i16,
 }
 
-impl Requant {
+/// One multiplier for all columns or one for each column of the panel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Multipliers<'a> {
+    One(Multiplier),
+    Each(&'a [Multiplier]),
+}
+
+impl Requant<'_> {
     /// Sums of this magnitude or more could overflow when they are rounded.
     pub(crate) const MAX_SUM: i64 = 1 << 30;
 
     /// So far, saturating 16-bit sums give the right bytes.
     pub(crate) const MAX_ZERO_POINT: i32 = 32_000;
+}
 
-    /// A panel whose multipliers [`Requant::set`] says.
-    pub(crate) fn new(zero_point: i16, min: i16, max: i16) -> Self {
-        let zeros = [0; PANEL];
-        let (factors, odd_factors, sign_shifts, shifts) = (zeros, zeros, zeros, zeros);
-        Self { factors, odd_factors, offsets: [0; PANEL], sign_shifts, shifts, zero_point, min, max }
+/// What a panel's columns add to sums and multiply them by, a number for each column.
+///
+/// With mantissa m and right shift e: gemmlowp's rounding doubling high product is y = ⌊(x·m + 2^30) / 2^31⌋ and its rounding
+/// shift ⌊(y + 2^(e−1) − [y < 0]) / 2^e⌋ (ties away from zero; for e = 0 it is y). As unsigned arithmetic on x + 2^31:
+/// ⌊((x + 2^31)·2m + 2^31) / 2^32⌋ = y + m, and 2^(e−1) − m − 1 can be added before the division, times 2^32. What is missing
+/// then is [y ≥ 0], which may be [x ≥ 0]: they differ only for y = 0 > x, where 2^(e−1) − 1 and 2^(e−1) both shift to 0.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the vector kernels use it"))]
+pub(crate) struct Constants {
+    /// Added to sums; with 2^31 where they are scaled.
+    terms: [i32; PANEL],
+    /// 2m.
+    factors: [u32; PANEL],
+    /// 2m of odd columns in the places before them, where 64-bit products look for it.
+    odd_factors: [u32; PANEL],
+    /// Of even columns: 2^31 + (2^(e−1) − m − 1) · 2^32, or 2^31 − m · 2^32 for e = 0.
+    roundings: [u64; PANEL / 2],
+    /// Of odd columns.
+    odd_roundings: [u64; PANEL / 2],
+    /// How far x + 2^31 is shifted to leave \[x ≥ 0\]: 31, or 32 (nothing is left) for e = 0.
+    sign_shifts: [u32; PANEL],
+    /// e.
+    shifts: [u32; PANEL],
+    /// The zero point of the result, the same everywhere.
+    zero_points: [i16; PANEL / 2],
+    /// The lower bound, the same everywhere.
+    mins: [u8; PANEL],
+    /// The upper bound, the same everywhere.
+    maxs: [u8; PANEL],
+}
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the vector kernels use it"))]
+impl Constants {
+    /// Those of a block. Inlined, so that its loops are compiled for the kernel's instruction set.
+    #[allow(clippy::inline_always, reason = "its loops are part of the kernels")]
+    #[inline(always)]
+    fn new(block: &Block<'_>) -> Self {
+        let (zeros, halves) = ([0; PANEL], [0; PANEL / 2]);
+        let mut all = Self {
+            terms: [0; PANEL],
+            factors: zeros,
+            odd_factors: zeros,
+            roundings: halves,
+            odd_roundings: halves,
+            sign_shifts: zeros,
+            shifts: zeros,
+            zero_points: [0; PANEL / 2],
+            mins: [0; PANEL],
+            maxs: [0; PANEL],
+        };
+        let (Finish::Unsigned(_, requant) | Finish::Signed(_, requant)) = block.finish else {
+            all.add_terms(&block.cols, 0);
+            return all;
+        };
+        all.add_terms(&block.cols, i32::MIN);
+        let mut offsets = [0_u32; PANEL];
+        match requant.multipliers {
+            Multipliers::One(multiplier) => (0..PANEL).for_each(|col| all.set(&mut offsets, col, multiplier)),
+            Multipliers::Each(each) => match each.first_chunk::<PANEL>() {
+                Some(each) => (0..PANEL).for_each(|col| all.set(&mut offsets, col, each[col])),
+                None => (0..each.len()).for_each(|col| all.set(&mut offsets, col, each[col])),
+            },
+        }
+        for i in 0..PANEL / 2 {
+            all.odd_factors[2 * i] = all.factors[2 * i + 1];
+            all.roundings[i] = (u64::from(offsets[2 * i]) << 32) + (1 << 31);
+            all.odd_roundings[i] = (u64::from(offsets[2 * i + 1]) << 32) + (1 << 31);
+        }
+        all.zero_points = [requant.zero_point; PANEL / 2];
+        all.mins = [requant.min.to_le_bytes()[0]; PANEL];
+        all.maxs = [requant.max.to_le_bytes()[0]; PANEL];
+        all
     }
 
-    /// Sets the multiplier of a column: mantissa / 2^31 / 2^shift.
-    pub(crate) fn set(&mut self, col: usize, mantissa: i32, shift: u32) {
-        self.factors[col] = 2 * mantissa.unsigned_abs();
-        if col % 2 == 1 {
-            self.odd_factors[col - 1] = self.factors[col];
+    /// Sets the terms of columns, with `more` added.
+    #[allow(clippy::inline_always, reason = "part of the kernels' loops")]
+    #[inline(always)]
+    fn add_terms(&mut self, cols: &Columns<'_>, more: i32) {
+        let constant = cols.constant.wrapping_add(more);
+        for (term, &sum) in self.terms.iter_mut().zip(cols.sums) {
+            *term = constant.wrapping_add(cols.factor.wrapping_mul(sum));
         }
-        self.offsets[col] = if shift == 0 { -mantissa } else { (1 << (shift - 1)) - mantissa - 1 };
-        self.sign_shifts[col] = if shift == 0 { 32 } else { 31 };
+        if let Some(bias) = cols.bias {
+            self.terms.iter_mut().zip(bias).for_each(|(term, &bias)| *term = term.wrapping_add(bias));
+        }
+    }
+
+    /// Sets the multiplier of a column, and in `offsets` 2^(e−1) − m − 1, or −m for e = 0.
+    #[allow(clippy::inline_always, reason = "part of the kernels' loops")]
+    #[inline(always)]
+    fn set(&mut self, offsets: &mut [u32; PANEL], col: usize, multiplier: Multiplier) {
+        let (mantissa, shift) = (multiplier.mantissa().cast_unsigned(), multiplier.exponent().unsigned_abs());
+        let is_shifted = u32::from(shift != 0);
+        offsets[col] = (1_u32 << shift >> 1).wrapping_sub(mantissa).wrapping_sub(is_shifted);
+        self.factors[col] = 2 * mantissa;
+        self.sign_shifts[col] = 32 - is_shifted;
         self.shifts[col] = shift;
     }
 }
@@ -286,6 +377,14 @@ impl Block<'_> {
         assert_eq!(panel.lines_per_step, panel.n_cols.div_ceil(LANES), "a panel has a line for 16 columns");
         let steps = self.depth.div_ceil(DEPTH_STEP) * (DEPTH_STEP / GROUP);
         assert_eq!(panel.lines.len(), steps * panel.lines_per_step, "a panel has another depth");
+        let n_cols = panel.n_cols;
+        assert_eq!(self.cols.sums.len(), n_cols, "each column has a sum");
+        assert!(self.cols.bias.is_none_or(|bias| bias.len() == n_cols), "each column has a bias or none has");
+        if let Finish::Unsigned(_, Requant { multipliers: Multipliers::Each(each), .. })
+        | Finish::Signed(_, Requant { multipliers: Multipliers::Each(each), .. }) = self.finish
+        {
+            assert_eq!(each.len(), n_cols, "each column has a multiplier");
+        }
         assert!(self.row_terms.is_none_or(|terms| terms.len() == rows.n_rows), "each row has a term or none has");
     }
 }

@@ -196,7 +196,7 @@ pub(crate) mod sealed {
         }
 
         /// A kernel's finish that writes such elements, scaled or, without `requant`, as they are.
-        fn finish<'a>(_out: *mut Self, _requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+        fn finish<'a>(_out: *mut Self, _requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
             None
         }
     }
@@ -208,7 +208,7 @@ pub(crate) mod sealed {
             x.clamp(0, 255).to_le_bytes()[0]
         }
 
-        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+        fn finish<'a>(out: *mut Self, requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
             requant.map(|requant| Finish::Unsigned(out, requant))
         }
     }
@@ -220,7 +220,7 @@ pub(crate) mod sealed {
             x.clamp(-128, 127).to_le_bytes()[0].cast_signed()
         }
 
-        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+        fn finish<'a>(out: *mut Self, requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
             requant.map(|requant| Finish::Signed(out, requant))
         }
     }
@@ -237,7 +237,7 @@ pub(crate) mod sealed {
             x
         }
 
-        fn finish<'a>(out: *mut Self, requant: Option<&'a Requant>) -> Option<Finish<'a>> {
+        fn finish<'a>(out: *mut Self, requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
             requant.is_none().then_some(Finish::Sums(out))
         }
     }

@@ -1,14 +1,19 @@
 //! AMX: 32 rows × 32 columns in four tiles, 16,384 products an instruction; sums leave through a buffer in the cache.
 //!
-//! Stable Rust has no intrinsics for AMX, so its instructions are written in assembly.
+//! Products of tiles and the scaling of sums use different parts of the processor, and either takes about as long as the
+//! other: so a few rows of the group before are scaled between the steps of a group.
+//!
+//! Stable Rust has no intrinsics for AMX, so its instructions are written in assembly. Tiles keep their contents from one
+//! piece of assembly to the next: the compiler has no use for them.
 #![allow(unsafe_code, reason = "assembly; reads rows and panels through pointers, writes a part of a matrix")]
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, __m512i, _mm512_loadu_si512, _mm512_setzero_si512};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::avx512vnni::{self, finish_row};
-use super::{Block, DEPTH_STEP, GROUP, LANES, Line, PANEL};
+use super::avx512vnni::{self, finish_rows_of_half};
+use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line};
 
 /// Rows of a tile.
 const TILE: usize = 16;
@@ -16,14 +21,17 @@ const TILE: usize = 16;
 /// Rows of a group: two tiles.
 const MR: usize = 2 * TILE;
 
-/// Depth steps that are multiplied at once: rows and columns of a group so deep stay in the first cache.
+/// Columns of a group: two tiles.
+const NR: usize = 2 * LANES;
+
+/// Depth steps that are multiplied at once: so many of 32 columns stay in the first cache while the rows pass by.
 const CHUNK: usize = 10;
 
 /// Rows whose sums are kept between chunks.
 const MAX_ROWS: usize = 256;
 
-/// Sums of `MAX_ROWS` rows and a panel's columns.
-type Sums = [MaybeUninit<i32>; MAX_ROWS * PANEL];
+/// Sums of `MAX_ROWS` rows and 32 columns; where one chunk is all, two groups take turns in it.
+type Sums = [MaybeUninit<i32>; MAX_ROWS * NR];
 
 /// The kernel, where this processor and its system have AMX.
 pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
@@ -107,216 +115,256 @@ impl TileConfig {
 /// As [`super::Kernel::run`], on a processor with these features and AMX.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn run(block: &Block<'_>) {
-    let mut sums: Sums = [const { MaybeUninit::uninit() }; MAX_ROWS * PANEL];
-    let n_rows = block.rows.n_rows;
-    // SAFETY: the caller's promise is passed on; the rows exist.
-    unsafe {
-        match block.panel.lines_per_step {
-            1 => rows_of::<1>(block, &mut sums, n_rows),
-            2 => rows_of::<2>(block, &mut sums, n_rows),
-            3 => rows_of::<3>(block, &mut sums, n_rows),
-            _ => rows_of::<4>(block, &mut sums, n_rows),
+    let mut sums: Sums = [const { MaybeUninit::uninit() }; MAX_ROWS * NR];
+    let sums = sums.as_mut_ptr().cast::<i32>();
+    let mut unfinished = Unfinished { block, constants: Constants::new(block), rows: 0..0, line: 0, sums };
+    let mut shape = 0;
+    for line in (0..block.panel.lines_per_step).step_by(2) {
+        for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
+            let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
+            // SAFETY: the caller's promise is passed on; the rows and the line exist.
+            unsafe { columns(block, rows, line, &mut unfinished, &mut shape, sums) };
         }
-        // Tiles that are in use cost every thread switch 8 KiB.
-        asm!("tilerelease", options(nostack, nomem));
     }
+    // Tiles that are in use cost every thread switch 8 KiB.
+    // SAFETY: nothing is in the tiles any more.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// The rows of a block, whose panel has `NV` lines a step.
+/// Multiplies `rows` (256 at most) and the 32 columns from `line` on.
 ///
 /// # Safety
-/// As [`run`].
+/// As [`run`]; the rows and the line must exist, `sums` be valid for [`Sums`], `shape` the rows of the tiles in force.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn rows_of<const NV: usize>(block: &Block<'_>, sums: &mut Sums, n_rows: usize) {
-    let n_chunks = block.depth.div_ceil(DEPTH_STEP).div_ceil(CHUNK);
-    for first in (0..n_rows).step_by(MAX_ROWS) {
-        let end = n_rows.min(first + MAX_ROWS);
-        for chunk in 0..n_chunks.max(1) {
-            let mut shape = 0;
-            for row in (first..end).step_by(MR) {
-                let rows = (end - row).min(MR);
-                // SAFETY: the caller's promise is passed on; rows `row..row + rows` exist, and the chunk does.
-                unsafe {
-                    if rows != shape {
-                        TileConfig::new(rows).load();
-                        shape = rows;
-                    }
-                    let at = if n_chunks <= 1 { 0 } else { (row - first) * PANEL };
-                    let place = sums[at..][..MR * PANEL].as_mut_ptr().cast::<i32>();
-                    multiply::<NV>(block, row..row + rows, chunk, place);
-                    if chunk + 1 >= n_chunks {
-                        finish::<NV>(block, row..row + rows, place);
-                    }
+unsafe fn columns(
+    block: &Block<'_>,
+    rows: Range<usize>,
+    line: usize,
+    unfinished: &mut Unfinished<'_>,
+    shape: &mut usize,
+    sums: *mut i32,
+) {
+    let n_steps = block.depth.div_ceil(DEPTH_STEP);
+    let n_chunks = n_steps.div_ceil(CHUNK).max(1);
+    for chunk in 0..n_chunks {
+        let steps = chunk * CHUNK..n_steps.min((chunk + 1) * CHUNK);
+        for (i, row) in rows.clone().step_by(MR).enumerate() {
+            let group = row..rows.end.min(row + MR);
+            let slot = if n_chunks == 1 { i % 2 } else { i };
+            let place = sums.wrapping_add(slot * MR * NR);
+            // SAFETY: the caller's promise is passed on; the rows and steps exist, `place` has 32 rows.
+            unsafe {
+                if group.len() != *shape {
+                    *shape = group.len();
+                    TileConfig::new(*shape).load();
+                }
+                multiply(block, group.clone(), steps.clone(), line, place, unfinished);
+                if chunk + 1 == n_chunks {
+                    unfinished.finish(MR);
+                    (unfinished.rows, unfinished.line, unfinished.sums) = (group, line, place);
                 }
             }
         }
     }
+    // SAFETY: the last group's rows exist, and their sums are in place.
+    unsafe { unfinished.finish(MR) };
 }
 
-/// Writes or, but for the first chunk, adds the products of `rows` (32 at most) and a chunk of the depth to `sums`.
-///
-/// # Safety
-/// As [`run`]; the tiles must have the shape for so many rows; `sums` must be valid for 32 rows of 64.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn multiply<const NV: usize>(
-    block: &Block<'_>,
-    rows: std::ops::Range<usize>,
-    chunk: usize,
-    sums: *mut i32,
-) {
-    let n_steps = block.depth.div_ceil(DEPTH_STEP);
-    let step = (chunk * CHUNK).min(n_steps);
-    let count = (n_steps - step).min(CHUNK);
-    // SAFETY: the rows exist, and have at least `n_steps` steps, as the panel has: `Block::check` saw it.
-    unsafe {
-        let lhs = block.rows.data.as_ptr().add(rows.start * block.rows.stride + step * DEPTH_STEP);
-        let rhs = block.panel.lines.as_ptr().add(step * (DEPTH_STEP / GROUP) * NV);
-        for line in (0..NV).step_by(2) {
-            let product = Product {
-                lhs,
-                lhs_stride: block.rows.stride,
-                rhs: rhs.add(line),
-                rhs_stride: NV * size_of::<Line>(),
-                count,
-                sums: sums.add(line * LANES),
-                accumulate: chunk > 0,
-            };
-            match (rows.len() > TILE, line + 1 < NV) {
-                (true, true) => product.two_by_two(),
-                (true, false) => product.two_by_one(),
-                (false, true) => product.one_by_two(),
-                (false, false) => product.one_by_one(),
+/// Rows whose sums are complete, and not yet finished.
+struct Unfinished<'a> {
+    block: &'a Block<'a>,
+    constants: Constants,
+    rows: Range<usize>,
+    /// The first of the two lines of columns.
+    line: usize,
+    /// The sums of its first row.
+    sums: *const i32,
+}
+
+impl Unfinished<'_> {
+    /// Finishes the next `n` rows or, as they go two by two, one more, as far as there are any.
+    ///
+    /// # Safety
+    /// As [`run`]; `sums` must hold the rows' sums.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    unsafe fn finish(&mut self, n: usize) {
+        let end = self.rows.end.min(self.rows.start + n);
+        while self.rows.start < end {
+            let n_rows = self.rows.len().min(2);
+            // SAFETY: 64 sums are two rows of a place that has 32 of them.
+            let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
+            let (row, line) = (self.rows.start, self.line);
+            // SAFETY: the caller's promise is passed on.
+            unsafe {
+                let sums = [sum(0), sum(1), sum(2), sum(3)];
+                finish_rows_of_half(self.block, &self.constants, row, n_rows, line, sums);
             }
+            self.sums = self.sums.wrapping_add(2 * NR);
+            self.rows.start += n_rows;
         }
     }
 }
 
-/// Finishes the sums of `rows`.
+/// Writes or, but for the first steps of the depth, adds the products of `rows` (32 at most) and `steps` to `sums`, and
+/// finishes what is unfinished meanwhile.
 ///
 /// # Safety
-/// As [`run`]; `sums` must hold the rows' sums.
+/// As [`columns`]; the tiles must have the shape for so many rows; `sums` must be valid for 32 rows of 32.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn finish<const NV: usize>(block: &Block<'_>, rows: std::ops::Range<usize>, sums: *const i32) {
-    for (i, row) in rows.enumerate() {
-        let mut vectors: [__m512i; NV] = [_mm512_setzero_si512(); NV];
-        for (v, vector) in vectors.iter_mut().enumerate() {
-            // SAFETY: 16 of the row's 64 sums.
-            *vector = unsafe { _mm512_loadu_si512(sums.add(i * PANEL + v * LANES).cast()) };
+unsafe fn multiply(
+    block: &Block<'_>,
+    rows: Range<usize>,
+    steps: Range<usize>,
+    line: usize,
+    sums: *mut i32,
+    unfinished: &mut Unfinished<'_>,
+) {
+    let pitch = block.panel.lines_per_step;
+    let finish = unfinished.rows.len().div_ceil(steps.len().max(1));
+    let (is_low, is_pair) = (rows.len() > TILE, line + 1 < pitch);
+    let first = rows.start * block.rows.stride + steps.start * DEPTH_STEP;
+    let mut at = Place {
+        lhs: block.rows.data.as_ptr().wrapping_add(first),
+        lhs_stride: block.rows.stride,
+        rhs: block.panel.lines.as_ptr().wrapping_add(steps.start * (DEPTH_STEP / GROUP) * pitch + line),
+        rhs_stride: pitch * size_of::<Line>(),
+        sums,
+    };
+    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
+    unsafe {
+        at.begin(steps.start > 0, is_low, is_pair);
+        for _ in steps {
+            match (is_low, is_pair) {
+                (true, true) => at.two_by_two(),
+                (true, false) => at.two_by_one(),
+                (false, true) => at.one_by_two(),
+                (false, false) => at.one_by_one(),
+            }
+            at.lhs = at.lhs.wrapping_add(DEPTH_STEP);
+            at.rhs = at.rhs.wrapping_add(DEPTH_STEP / GROUP * pitch);
+            unfinished.finish(finish);
         }
-        // SAFETY: the caller's promise is passed on.
-        unsafe { finish_row(block, row, &vectors) };
+        at.end(is_low, is_pair);
     }
 }
 
-/// A product of one or two tiles' rows and one or two tiles' columns.
-struct Product {
+/// Where one or two tiles of rows and of columns begin, and where their sums go.
+struct Place {
     lhs: *const u8,
     /// Bytes from row to row.
     lhs_stride: usize,
     rhs: *const Line,
     /// Bytes from step to step of four.
     rhs_stride: usize,
-    /// Steps of 64.
-    count: usize,
+    /// A row every 32 sums.
     sums: *mut i32,
-    /// Whether the sums begin with what is in their place.
-    accumulate: bool,
 }
 
-/// Defines a product: its tiles of sums with their places, then the loads and products of a step.
-///
-/// In the strings `{lhs}` is the first tile's rows, `{low}` the second's, `{rhs}` the columns, `{a}` and `{b}` their strides;
-/// `{sums}` and `{under}` are the places of sums, 256 bytes a row.
-macro_rules! product {
-    ($(#[$meta:meta])* $name:ident, [$($tile:literal at $place:literal),*], [$($step:literal),*]) => {
+/// Defines a step: what is loaded and multiplied.
+macro_rules! step {
+    ($(#[$meta:meta])* $name:ident, [$($line:literal),*]) => {
         $(#[$meta])*
         ///
         /// # Safety
-        /// The tiles must have the shape for the rows; all places must be valid for as many rows and columns.
+        /// The tiles must have the shape for the rows, and these and the columns must exist.
         #[inline]
         unsafe fn $name(&self) {
             // SAFETY: the caller's promise.
             unsafe {
                 asm!(
-                    "# products of one tile of rows have no sums {under}",
-                    "test {accumulate}, {accumulate}",
-                    "jz 2f",
-                    $(concat!("tileloadd ", $tile, ", ", $place),)*
-                    "jmp 3f",
-                    "2:",
-                    $(concat!("tilezero ", $tile),)*
-                    "3:",
-                    "test {count}, {count}",
-                    "jz 5f",
-                    "4:",
-                    $($step,)*
-                    "add {lhs}, 64",
-                    "add {low}, 64",
-                    "add {rhs}, {advance}",
-                    "dec {count}",
-                    "jnz 4b",
-                    "5:",
-                    $(concat!("tilestored ", $place, ", ", $tile),)*
-                    accumulate = in(reg) usize::from(self.accumulate),
-                    count = inout(reg) self.count => _,
-                    lhs = inout(reg) self.lhs => _,
-                    low = inout(reg) self.lhs.wrapping_add(TILE * self.lhs_stride) => _,
-                    rhs = inout(reg) self.rhs => _,
+                    "# {low}",
+                    $($line,)*
+                    lhs = in(reg) self.lhs,
+                    low = in(reg) self.lhs.wrapping_add(TILE * self.lhs_stride),
+                    rhs = in(reg) self.rhs,
                     a = in(reg) self.lhs_stride,
                     b = in(reg) self.rhs_stride,
-                    advance = in(reg) self.rhs_stride * (DEPTH_STEP / GROUP),
-                    sums = in(reg) self.sums,
-                    under = in(reg) self.sums.wrapping_add(TILE * PANEL),
-                    pitch = in(reg) PANEL * 4,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
+                    options(nostack, readonly),
                 );
             }
         }
     };
 }
 
-impl Product {
-    product! {
-        /// Two tiles of rows, two of columns.
+impl Place {
+    step! {
+        /// Adds the products of two tiles of rows and two of columns.
         two_by_two,
-        [
-            "tmm0" at "[{sums} + {pitch}*1]", "tmm1" at "[{sums} + {pitch}*1 + 64]",
-            "tmm2" at "[{under} + {pitch}*1]", "tmm3" at "[{under} + {pitch}*1 + 64]"
-        ],
         [
             "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7",
             "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6", "tdpbusd tmm3, tmm5, tmm7"
         ]
     }
-    product! {
-        /// Two tiles of rows, one of columns.
+    step! {
+        /// Adds the products of two tiles of rows and one of columns.
         two_by_one,
-        ["tmm0" at "[{sums} + {pitch}*1]", "tmm2" at "[{under} + {pitch}*1]"],
         [
             "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
             "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6"
         ]
     }
-    product! {
-        /// One tile of rows, two of columns.
+    step! {
+        /// Adds the products of one tile of rows and two of columns.
         one_by_two,
-        ["tmm0" at "[{sums} + {pitch}*1]", "tmm1" at "[{sums} + {pitch}*1 + 64]"],
         [
             "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7"
         ]
     }
-    product! {
-        /// One tile of rows, one of columns.
+    step! {
+        /// Adds the products of one tile of rows and one of columns.
         one_by_one,
-        ["tmm0" at "[{sums} + {pitch}*1]"],
-        [
-            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6"
-        ]
+        ["tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6"]
+    }
+
+    /// Begins the tiles of sums with zeros, or with what is in their places.
+    ///
+    /// # Safety
+    /// `sums` must be valid for the tiles.
+    #[inline]
+    unsafe fn begin(&self, accumulate: bool, is_low: bool, is_pair: bool) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !accumulate {
+                asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
+                return;
+            }
+            let low = self.sums.wrapping_add(TILE * NR);
+            asm!("tileloadd tmm0, [{} + {}*1]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));
+            if is_pair {
+                asm!("tileloadd tmm1, [{} + {}*1 + 64]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));
+            }
+            if is_low {
+                asm!("tileloadd tmm2, [{} + {}*1]", in(reg) low, in(reg) NR * 4, options(nostack, readonly));
+            }
+            if is_low && is_pair {
+                asm!("tileloadd tmm3, [{} + {}*1 + 64]", in(reg) low, in(reg) NR * 4, options(nostack, readonly));
+            }
+        }
+    }
+
+    /// Stores the tiles of sums.
+    ///
+    /// # Safety
+    /// `sums` must be valid for the tiles.
+    #[inline]
+    unsafe fn end(&self, is_low: bool, is_pair: bool) {
+        let low = self.sums.wrapping_add(TILE * NR);
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!("tilestored [{} + {}*1], tmm0", in(reg) self.sums, in(reg) NR * 4, options(nostack));
+            if is_pair {
+                asm!("tilestored [{} + {}*1 + 64], tmm1", in(reg) self.sums, in(reg) NR * 4, options(nostack));
+            }
+            if is_low {
+                asm!("tilestored [{} + {}*1], tmm2", in(reg) low, in(reg) NR * 4, options(nostack));
+            }
+            if is_low && is_pair {
+                asm!("tilestored [{} + {}*1 + 64], tmm3", in(reg) low, in(reg) NR * 4, options(nostack));
+            }
+        }
     }
 }

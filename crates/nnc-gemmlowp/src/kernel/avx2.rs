@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Finish, LANES, Line, PANEL, Requant};
+use super::{Block, Constants, Finish, LANES, Line, PANEL};
 
 /// Rows that are multiplied at once: 4 × 2 sums, 4 widened weights and 2 bytes' copies fill 14 of 16 registers.
 const MR: usize = 4;
@@ -22,16 +22,17 @@ pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
 /// As [`super::Kernel::run`], on a processor with AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn run(block: &Block<'_>) {
+    let constants = &Constants::new(block);
     for line in 0..block.panel.lines_per_step {
         let mut row = 0;
         while row < block.rows.n_rows {
             // SAFETY: the caller's promise is passed on; the rows exist.
             unsafe {
                 match block.rows.n_rows - row {
-                    1 => group_of::<1>(block, row, line),
-                    2 => group_of::<2>(block, row, line),
-                    3 => group_of::<3>(block, row, line),
-                    _ => group_of::<MR>(block, row, line),
+                    1 => group_of::<1>(block, constants, row, line),
+                    2 => group_of::<2>(block, constants, row, line),
+                    3 => group_of::<3>(block, constants, row, line),
+                    _ => group_of::<MR>(block, constants, row, line),
                 }
             }
             row += MR;
@@ -45,7 +46,7 @@ unsafe fn run(block: &Block<'_>) {
 /// As [`run`]; rows `row..row + R` and the line must exist.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn group_of<const R: usize>(block: &Block<'_>, row: usize, line: usize) {
+unsafe fn group_of<const R: usize>(block: &Block<'_>, constants: &Constants, row: usize, line: usize) {
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
     let low = _mm256_set1_epi32(0x00ff_00ff);
     for step in 0..block.n_steps() {
@@ -73,7 +74,7 @@ unsafe fn group_of<const R: usize>(block: &Block<'_>, row: usize, line: usize) {
     }
     for (r, sums) in sums.iter().enumerate() {
         // SAFETY: the row and the line exist.
-        unsafe { finish_line(block, row + r, line, sums) };
+        unsafe { finish_line(block, constants, row + r, line, sums) };
     }
 }
 
@@ -83,13 +84,19 @@ unsafe fn group_of<const R: usize>(block: &Block<'_>, row: usize, line: usize) {
 /// As [`super::Kernel::run`]; the row and the line must exist.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(super) unsafe fn finish_line(block: &Block<'_>, row: usize, line: usize, sums: &[__m256i; 2]) {
+pub(super) unsafe fn finish_line(
+    block: &Block<'_>,
+    constants: &Constants,
+    row: usize,
+    line: usize,
+    sums: &[__m256i; 2],
+) {
     let first = line * LANES;
     let term = _mm256_set1_epi32(block.row_terms.map_or(0, |terms| terms[row]));
     let mut sums = *sums;
     for (half, sum) in sums.iter_mut().enumerate() {
         // SAFETY: 8 of the 64 terms.
-        let terms = unsafe { _mm256_loadu_si256(block.col_terms.as_ptr().add(first + 8 * half).cast()) };
+        let terms = unsafe { _mm256_loadu_si256(constants.terms.as_ptr().add(first + 8 * half).cast()) };
         *sum = _mm256_add_epi32(_mm256_add_epi32(*sum, terms), term);
     }
     let (at, n_cols) = (row * block.out_stride + first, (block.panel.n_cols - first).min(LANES));
@@ -102,18 +109,18 @@ pub(super) unsafe fn finish_line(block: &Block<'_>, row: usize, line: usize, sum
                 _mm256_storeu_si256(values.as_mut_ptr().add(8).cast(), sums[1]);
                 out.add(at).copy_from_nonoverlapping(values.as_ptr(), n_cols);
             }
-            Finish::Unsigned(out, requant) => {
-                let wide = to_16_bits(&sums, requant, first);
+            Finish::Unsigned(out, _) => {
+                let wide = to_16_bits(&sums, constants, first);
                 let bytes = _mm256_packus_epi16(wide, wide);
-                let bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8(requant.min as i8));
-                let bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(requant.max as i8));
+                let bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8(constants.mins[0].cast_signed()));
+                let bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(constants.maxs[0].cast_signed()));
                 store_bytes(out.add(at).cast(), n_cols, bytes);
             }
-            Finish::Signed(out, requant) => {
-                let wide = to_16_bits(&sums, requant, first);
+            Finish::Signed(out, _) => {
+                let wide = to_16_bits(&sums, constants, first);
                 let bytes = _mm256_packs_epi16(wide, wide);
-                let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(requant.min as i8));
-                let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(requant.max as i8));
+                let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(constants.mins[0].cast_signed()));
+                let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(constants.maxs[0].cast_signed()));
                 store_bytes(out.add(at), n_cols, bytes);
             }
         }
@@ -123,29 +130,34 @@ pub(super) unsafe fn finish_line(block: &Block<'_>, row: usize, line: usize, sum
 /// 16 scaled sums with the zero point added, in 16 bits, in the order that packing leaves.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn to_16_bits(sums: &[__m256i; 2], requant: &Requant, first: usize) -> __m256i {
-    let [low, high] = [requantize(sums[0], requant, first), requantize(sums[1], requant, first + 8)];
-    _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(requant.zero_point))
+fn to_16_bits(sums: &[__m256i; 2], constants: &Constants, first: usize) -> __m256i {
+    let [low, high] = [requantize(sums[0], constants, first), requantize(sums[1], constants, first + 8)];
+    _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(constants.zero_points[0]))
 }
 
-/// 8 sums scaled: the arithmetic of [`Requant`].
+/// 8 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
 #[target_feature(enable = "avx2")]
 #[inline]
-fn requantize(sums: __m256i, requant: &Requant, first: usize) -> __m256i {
-    const { assert!(PANEL == 64) };
-    let load = |values: *const u32| {
-        // SAFETY: `first` is a multiple of 8 below 64, and there are 64 values.
-        unsafe { _mm256_load_si256(values.add(first).cast()) }
-    };
-    let biased = _mm256_xor_si256(sums, _mm256_set1_epi32(i32::MIN));
-    let half = _mm256_set1_epi64x(1 << 31);
-    let even = _mm256_add_epi64(_mm256_mul_epu32(biased, load(requant.factors.as_ptr())), half);
-    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(biased), load(requant.odd_factors.as_ptr()));
-    let odd = _mm256_add_epi64(odd, half);
+fn requantize(biased: __m256i, constants: &Constants, first: usize) -> __m256i {
+    debug_assert!(first % 8 == 0 && first < PANEL, "a panel has 64 columns");
+    // SAFETY: every list has a number for each of 64 columns, or for each second one, aligned to a cache line.
+    let load = |values: *const u32| unsafe { _mm256_load_si256(values.add(first).cast()) };
+    let even = _mm256_mul_epu32(biased, load(constants.factors.as_ptr()));
+    let even = _mm256_add_epi64(even, load_half(&constants.roundings, first));
+    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(biased), load(constants.odd_factors.as_ptr()));
+    let odd = _mm256_add_epi64(odd, load_half(&constants.odd_roundings, first));
     let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-    let signs = _mm256_srlv_epi32(biased, load(requant.sign_shifts.as_ptr()));
-    let rounded = _mm256_add_epi32(_mm256_add_epi32(high, load(requant.offsets.as_ptr().cast())), signs);
-    _mm256_srav_epi32(rounded, load(requant.shifts.as_ptr()))
+    let signs = _mm256_srlv_epi32(biased, load(constants.sign_shifts.as_ptr()));
+    _mm256_srav_epi32(_mm256_add_epi32(high, signs), load(constants.shifts.as_ptr()))
+}
+
+/// The roundings of the four even, or odd, columns from `first` on.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_half(values: &[u64; PANEL / 2], first: usize) -> __m256i {
+    debug_assert!(first % 8 == 0 && first < PANEL, "a panel has 64 columns");
+    // SAFETY: 4 of 32 numbers, aligned to 32 bytes as `first` is a multiple of 8.
+    unsafe { _mm256_load_si256(values.as_ptr().add(first / 2).cast()) }
 }
 
 /// Stores the first `n_cols` of 16 bytes, put in order first.

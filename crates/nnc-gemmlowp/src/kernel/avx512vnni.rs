@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Finish, LANES, Line, PANEL, Requant};
+use super::{Block, Constants, Finish, LANES, Line, PANEL};
 
 /// Rows that are multiplied at once: 6 × 4 sums, 4 columns' bytes and one row's fill 29 of 32 registers.
 const MR: usize = 6;
@@ -40,6 +40,7 @@ unsafe fn run(block: &Block<'_>) {
 /// As [`run`], for a panel of `NV` lines a step.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn panel<const NV: usize>(block: &Block<'_>) {
+    let constants = &Constants::new(block);
     let n_rows = block.rows.n_rows;
     let n_groups = n_rows.div_ceil(MR);
     let mut row = 0;
@@ -49,12 +50,12 @@ unsafe fn panel<const NV: usize>(block: &Block<'_>) {
         // SAFETY: the caller's promise is passed on; rows `row..row + rows` exist.
         unsafe {
             match rows {
-                1 => group_of::<1, NV>(block, row),
-                2 => group_of::<2, NV>(block, row),
-                3 => group_of::<3, NV>(block, row),
-                4 => group_of::<4, NV>(block, row),
-                5 => group_of::<5, NV>(block, row),
-                _ => group_of::<6, NV>(block, row),
+                1 => group_of::<1, NV>(block, constants, row),
+                2 => group_of::<2, NV>(block, constants, row),
+                3 => group_of::<3, NV>(block, constants, row),
+                4 => group_of::<4, NV>(block, constants, row),
+                5 => group_of::<5, NV>(block, constants, row),
+                _ => group_of::<6, NV>(block, constants, row),
             }
         }
         row += rows;
@@ -67,7 +68,7 @@ unsafe fn panel<const NV: usize>(block: &Block<'_>) {
 /// As [`panel`]; rows `row..row + R` must exist.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, row: usize) {
+unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, constants: &Constants, row: usize) {
     // SAFETY: the row exists, so its first byte lies in the slice.
     let lhs = unsafe { block.rows.data.as_ptr().add(row * block.rows.stride) };
     // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
@@ -78,8 +79,10 @@ unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, row: usiz
             sums::<R, NV>(lhs, block.rows.stride, block.panel.lines.as_ptr(), block.n_steps())
         }
     };
-    // SAFETY: the caller promises the block's rows and columns.
-    unsafe { finish(block, row, &sums) };
+    for (r, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller promises the block's rows and columns.
+        unsafe { finish_row(block, constants, row + r, sums) };
+    }
 }
 
 /// The sums of `R` rows and `NV` × 16 columns.
@@ -168,113 +171,210 @@ unsafe fn step_of<const R: usize, const NV: usize>(
     }
 }
 
-/// Finishes the sums of `R` rows from `row` on.
+/// Finishes the sums of a row: adds their terms, scales them where that is asked for, and stores them.
 ///
 /// # Safety
-/// As [`group_of`].
+/// As [`super::Kernel::run`]; the row must exist, and the panel have `NV` lines a step.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn finish<const R: usize, const NV: usize>(block: &Block<'_>, row: usize, sums: &[[__m512i; NV]; R]) {
-    for (r, sums) in sums.iter().enumerate() {
-        // SAFETY: row `row + r` exists.
-        unsafe { finish_row(block, row + r, sums) };
-    }
-}
-
-/// Finishes the sums of one row: adds their terms, scales them where that is asked for, and stores them.
-///
-/// # Safety
-/// As [`super::Kernel::run`]; the row must exist, and the panel have at most `NV` · 16 columns.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-pub(super) unsafe fn finish_row<const NV: usize>(block: &Block<'_>, row: usize, sums: &[__m512i; NV]) {
-    let term = _mm512_set1_epi32(block.row_terms.map_or(0, |terms| terms[row]));
-    let mut sums = *sums;
-    for (v, sum) in sums.iter_mut().enumerate() {
-        // SAFETY: 16 of the 64 terms.
-        let terms = unsafe { _mm512_loadu_si512(block.col_terms.as_ptr().add(v * LANES).cast()) };
-        *sum = _mm512_add_epi32(_mm512_add_epi32(*sum, terms), term);
+unsafe fn finish_row<const NV: usize>(
+    block: &Block<'_>,
+    constants: &Constants,
+    row: usize,
+    sums: &[__m512i; NV],
+) {
+    let mut all = [_mm512_setzero_si512(); 4];
+    for (v, (all, &sum)) in all.iter_mut().zip(sums).enumerate() {
+        *all = _mm512_add_epi32(sum, load(constants.terms.as_ptr().cast(), v));
+        if let Some(terms) = block.row_terms {
+            *all = _mm512_add_epi32(*all, _mm512_set1_epi32(terms[row]));
+        }
     }
     let (at, n_cols) = (row * block.out_stride, block.panel.n_cols);
     // SAFETY: `n_cols` elements of the row from `at` on, which the caller promises.
     unsafe {
         match block.finish {
-            Finish::Sums(out) => {
-                for (v, sum) in sums.into_iter().enumerate() {
-                    let cols = n_cols.saturating_sub(v * LANES).min(LANES);
-                    let mask = (1_u32 << cols).wrapping_sub(1) as u16;
-                    _mm512_mask_storeu_epi32(out.add(at).wrapping_add(v * LANES), mask, sum);
-                }
-            }
-            Finish::Unsigned(out, requant) => {
-                let wide = to_16_bits(&sums, requant);
-                let bytes = _mm512_packus_epi16(wide[0], wide[1]);
-                let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(requant.min as i8));
-                let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(requant.max as i8));
+            Finish::Sums(out) => store_sums(out.add(at), n_cols, &all),
+            Finish::Unsigned(out, _) => {
+                let bytes = unsigned(scaled::<NV>(all, constants, [0, 1, 2, 3]), constants);
                 store_bytes(out.add(at).cast(), n_cols, bytes);
             }
-            Finish::Signed(out, requant) => {
-                let wide = to_16_bits(&sums, requant);
-                let bytes = _mm512_packs_epi16(wide[0], wide[1]);
-                let bytes = _mm512_max_epi8(bytes, _mm512_set1_epi8(requant.min as i8));
-                let bytes = _mm512_min_epi8(bytes, _mm512_set1_epi8(requant.max as i8));
+            Finish::Signed(out, _) => {
+                let bytes = signed(scaled::<NV>(all, constants, [0, 1, 2, 3]), constants);
                 store_bytes(out.add(at), n_cols, bytes);
             }
         }
     }
 }
 
-/// Scaled sums with the zero point added, in 16 bits, in the order that packing leaves.
+/// [`finish_row`] for two rows and the 32 columns of two lines.
+///
+/// The sums are those of the first row, then of the second. For lines that are not there, and for a row that is not there
+/// (`rows` is 1 then), the sums may be anything.
+///
+/// # Safety
+/// As [`super::Kernel::run`]; the rows and the first line must exist.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn to_16_bits<const NV: usize>(sums: &[__m512i; NV], requant: &Requant) -> [__m512i; 2] {
-    let mut scaled = [_mm512_setzero_si512(); 4];
-    for (v, (scaled, sum)) in scaled.iter_mut().zip(sums).enumerate() {
-        *scaled = requantize(*sum, requant, v * LANES);
+pub(super) unsafe fn finish_rows_of_half(
+    block: &Block<'_>,
+    constants: &Constants,
+    row: usize,
+    n_rows: usize,
+    line: usize,
+    sums: [__m512i; 4],
+) {
+    let mut all = sums;
+    for (i, sum) in all.iter_mut().enumerate() {
+        *sum = _mm512_add_epi32(*sum, load(constants.terms.as_ptr().cast(), line + i % 2));
     }
-    let zero_point = _mm512_set1_epi16(requant.zero_point);
+    if let Some(terms) = block.row_terms {
+        for (i, sum) in all.iter_mut().enumerate() {
+            *sum = _mm512_add_epi32(*sum, _mm512_set1_epi32(terms[row + (i / 2).min(n_rows - 1)]));
+        }
+    }
+    let (at, stride) = (row * block.out_stride + line * LANES, block.out_stride);
+    let n_cols = (block.panel.n_cols - line * LANES).min(2 * LANES);
+    let lines = [line, line + 1, line, line + 1];
+    // SAFETY: `n_cols` elements of `n_rows` rows from `at` on, which the caller promises.
+    unsafe {
+        match block.finish {
+            Finish::Sums(out) => {
+                store_sums(out.add(at), n_cols, &all[..2]);
+                if n_rows == 2 {
+                    store_sums(out.add(at + stride), n_cols, &all[2..]);
+                }
+            }
+            Finish::Unsigned(out, _) => {
+                let bytes = unsigned(scaled::<4>(all, constants, lines), constants);
+                store_bytes_of_half(out.add(at).cast(), stride, n_rows, n_cols, bytes);
+            }
+            Finish::Signed(out, _) => {
+                let bytes = signed(scaled::<4>(all, constants, lines), constants);
+                store_bytes_of_half(out.add(at), stride, n_rows, n_cols, bytes);
+            }
+        }
+    }
+}
+
+/// 64 unsigned bytes of two times 32 numbers, within the bounds and in order.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn unsigned([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
+    let bytes = _mm512_packus_epi16(low, high);
+    let bytes = _mm512_max_epu8(bytes, load(constants.mins.as_ptr().cast(), 0));
+    in_order(_mm512_min_epu8(bytes, load(constants.maxs.as_ptr().cast(), 0)))
+}
+
+/// 64 signed bytes of two times 32 numbers, within the bounds and in order.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn signed([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
+    let bytes = _mm512_packs_epi16(low, high);
+    let bytes = _mm512_max_epi8(bytes, load(constants.mins.as_ptr().cast(), 0));
+    in_order(_mm512_min_epi8(bytes, load(constants.maxs.as_ptr().cast(), 0)))
+}
+
+/// Bytes in the order of their columns. Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of four vectors
+/// side by side.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn in_order(bytes: __m512i) -> __m512i {
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_permutexvar_epi32(order, bytes)
+}
+
+/// The `v`-th 16 of 64 constants.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load(values: *const u32, v: usize) -> __m512i {
+    debug_assert!(v < PANEL / LANES, "a panel has four vectors");
+    // SAFETY: every list of constants has 64, aligned to a cache line, and there are at most four lines a step.
+    unsafe { _mm512_load_si512(values.add(v * LANES).cast()) }
+}
+
+/// Stores the first `n_cols` columns of sums.
+///
+/// # Safety
+/// `out` must be valid for writes of `n_cols` sums.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn store_sums(out: *mut i32, n_cols: usize, sums: &[__m512i]) {
+    for (v, &sum) in sums.iter().enumerate() {
+        let cols = n_cols.saturating_sub(v * LANES).min(LANES);
+        let mask = (1_u32 << cols).wrapping_sub(1) as u16;
+        // SAFETY: the caller's promise; masked lanes are not written.
+        unsafe { _mm512_mask_storeu_epi32(out.wrapping_add(v * LANES), mask, sum) };
+    }
+}
+
+/// The first `NV` of four vectors of sums, which have 2^31 added, scaled and with the zero point added, in 16 bits, in the
+/// order that packing leaves; `lines` says which columns they are of.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn scaled<const NV: usize>(mut sums: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 2] {
+    for (sum, line) in sums.iter_mut().zip(lines).take(NV) {
+        *sum = requantize(*sum, constants, line);
+    }
+    let zero_points = load(constants.zero_points.as_ptr().cast(), 0);
     [
-        _mm512_adds_epi16(_mm512_packs_epi32(scaled[0], scaled[1]), zero_point),
-        _mm512_adds_epi16(_mm512_packs_epi32(scaled[2], scaled[3]), zero_point),
+        _mm512_adds_epi16(_mm512_packs_epi32(sums[0], sums[1]), zero_points),
+        _mm512_adds_epi16(_mm512_packs_epi32(sums[2], sums[3]), zero_points),
     ]
 }
 
-/// 16 sums scaled: the arithmetic of [`Requant`].
+/// 16 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn requantize(sums: __m512i, requant: &Requant, first: usize) -> __m512i {
-    const { assert!(PANEL == 64) };
-    let load = |values: *const u32| {
-        // SAFETY: `first` is 0, 16, 32 or 48 of 64 values.
-        unsafe { _mm512_load_si512(values.add(first).cast()) }
-    };
-    let biased = _mm512_xor_si512(sums, _mm512_set1_epi32(i32::MIN));
-    let half = _mm512_set1_epi64(1 << 31);
-    let even = _mm512_add_epi64(_mm512_mul_epu32(biased, load(requant.factors.as_ptr())), half);
-    let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(biased), load(requant.odd_factors.as_ptr()));
-    let odd = _mm512_add_epi64(odd, half);
+fn requantize(biased: __m512i, constants: &Constants, line: usize) -> __m512i {
+    let even = _mm512_mul_epu32(biased, load(constants.factors.as_ptr(), line));
+    let even = _mm512_add_epi64(even, load_half(&constants.roundings, line));
+    let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(biased), load(constants.odd_factors.as_ptr(), line));
+    let odd = _mm512_add_epi64(odd, load_half(&constants.odd_roundings, line));
     let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
-    let signs = _mm512_srlv_epi32(biased, load(requant.sign_shifts.as_ptr()));
-    let rounded = _mm512_add_epi32(_mm512_add_epi32(high, load(requant.offsets.as_ptr().cast())), signs);
-    _mm512_srav_epi32(rounded, load(requant.shifts.as_ptr()))
+    let signs = _mm512_srlv_epi32(biased, load(constants.sign_shifts.as_ptr(), line));
+    _mm512_srav_epi32(_mm512_add_epi32(high, signs), load(constants.shifts.as_ptr(), line))
 }
 
-/// Stores the first `n_cols` of 64 bytes, put in order first.
+/// The roundings of the eight even, or odd, columns of a line.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_half(values: &[u64; PANEL / 2], line: usize) -> __m512i {
+    debug_assert!(line < PANEL / LANES, "a panel has four lines a step");
+    // SAFETY: 8 of 32 numbers, aligned to a cache line.
+    unsafe { _mm512_load_si512(values.as_ptr().add(line * LANES / 2).cast()) }
+}
+
+/// Stores the first `n_cols` of 64 bytes.
 ///
 /// # Safety
 /// `out` must be valid for writes of `n_cols` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn store_bytes(out: *mut i8, n_cols: usize, bytes: __m512i) {
-    // Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of four vectors side by side.
-    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    let bytes = _mm512_permutexvar_epi32(order, bytes);
     // SAFETY: the caller's promise; masked lanes are not written.
     unsafe {
-        if n_cols == 64 {
+        if n_cols == PANEL {
             _mm512_storeu_si512(out.cast(), bytes);
         } else {
             _mm512_mask_storeu_epi8(out, (1_u64 << n_cols) - 1, bytes);
+        }
+    }
+}
+
+/// Stores the first `n_cols` of 32 bytes to each of `n_rows` rows, one or two.
+///
+/// # Safety
+/// `out` must be valid for writes of so many bytes in so many rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn store_bytes_of_half(out: *mut i8, stride: usize, n_rows: usize, n_cols: usize, bytes: __m512i) {
+    let mask = u32::MAX >> (32 - n_cols);
+    // SAFETY: the caller's promise; masked lanes are not written.
+    unsafe {
+        _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
+        if n_rows == 2 {
+            _mm256_mask_storeu_epi8(out.add(stride), mask, _mm512_extracti64x4_epi64::<1>(bytes));
         }
     }
 }

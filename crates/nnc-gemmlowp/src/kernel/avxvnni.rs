@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::finish_line;
-use super::{Block, Line};
+use super::{Block, Constants, Line};
 
 /// The kernel, where this processor has its instructions.
 pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
@@ -17,11 +17,12 @@ pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
 /// As [`super::Kernel::run`], on a processor with these features.
 #[target_feature(enable = "avx2,avxvnni")]
 unsafe fn run(block: &Block<'_>) {
+    let constants = &Constants::new(block);
     let lines = block.panel.lines_per_step;
     for line in (0..lines).step_by(2) {
         // SAFETY: the caller's promise is passed on; the lines exist.
         unsafe {
-            if line + 1 < lines { lines_of::<3, 2>(block, line) } else { lines_of::<6, 1>(block, line) }
+            if line + 1 < lines { lines_of::<3, 2>(block, constants, line) } else { lines_of::<6, 1>(block, constants, line) }
         }
     }
 }
@@ -33,7 +34,7 @@ unsafe fn run(block: &Block<'_>) {
 /// As [`run`]; the lines must exist.
 #[target_feature(enable = "avx2,avxvnni")]
 #[inline]
-unsafe fn lines_of<const MR: usize, const NL: usize>(block: &Block<'_>, line: usize) {
+unsafe fn lines_of<const MR: usize, const NL: usize>(block: &Block<'_>, constants: &Constants, line: usize) {
     let n_rows = block.rows.n_rows;
     let n_groups = n_rows.div_ceil(MR);
     let mut row = 0;
@@ -42,12 +43,12 @@ unsafe fn lines_of<const MR: usize, const NL: usize>(block: &Block<'_>, line: us
         // SAFETY: the caller's promise is passed on; rows `row..row + rows` exist.
         unsafe {
             match rows {
-                1 => group_of::<1, NL>(block, row, line),
-                2 => group_of::<2, NL>(block, row, line),
-                3 => group_of::<3, NL>(block, row, line),
-                4 => group_of::<4, NL>(block, row, line),
-                5 => group_of::<5, NL>(block, row, line),
-                _ => group_of::<6, NL>(block, row, line),
+                1 => group_of::<1, NL>(block, constants, row, line),
+                2 => group_of::<2, NL>(block, constants, row, line),
+                3 => group_of::<3, NL>(block, constants, row, line),
+                4 => group_of::<4, NL>(block, constants, row, line),
+                5 => group_of::<5, NL>(block, constants, row, line),
+                _ => group_of::<6, NL>(block, constants, row, line),
             }
         }
         row += rows;
@@ -60,7 +61,12 @@ unsafe fn lines_of<const MR: usize, const NL: usize>(block: &Block<'_>, line: us
 /// As [`lines_of`]; rows `row..row + R` must exist.
 #[target_feature(enable = "avx2,avxvnni")]
 #[inline]
-unsafe fn group_of<const R: usize, const NL: usize>(block: &Block<'_>, row: usize, line: usize) {
+unsafe fn group_of<const R: usize, const NL: usize>(
+    block: &Block<'_>,
+    constants: &Constants,
+    row: usize,
+    line: usize,
+) {
     let mut sums = [[[_mm256_setzero_si256(); 2]; NL]; R];
     for step in 0..block.n_steps() {
         // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
@@ -84,7 +90,7 @@ unsafe fn group_of<const R: usize, const NL: usize>(block: &Block<'_>, row: usiz
     for (r, sums) in sums.iter().enumerate() {
         for (l, sums) in sums.iter().enumerate() {
             // SAFETY: the row and the line exist.
-            unsafe { finish_line(block, row + r, line + l, sums) };
+            unsafe { finish_line(block, constants, row + r, line + l, sums) };
         }
     }
 }

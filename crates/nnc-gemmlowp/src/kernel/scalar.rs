@@ -1,8 +1,7 @@
 //! The kernel in plain Rust: every other kernel gives the same bits.
 #![allow(unsafe_code, reason = "writes a part of a matrix that other threads write parts of")]
 
-use super::{Block, Finish, GROUP, LANES, PANEL, Requant};
-use crate::multiplier::Multiplier;
+use super::{Block, Finish, GROUP, LANES, Multipliers, PANEL, Requant};
 
 /// Multiplies `block`.
 ///
@@ -34,7 +33,12 @@ pub(super) unsafe fn run(block: &Block<'_>) {
 /// The sums of one row, with their terms.
 fn sums(block: &Block<'_>, row: usize) -> [i32; PANEL] {
     let lhs = &block.rows.data[row * block.rows.stride..][..block.depth];
-    let mut sums = *block.col_terms;
+    let mut sums = [0_i32; PANEL];
+    for (col, (sum, col_sum)) in sums.iter_mut().zip(block.cols.sums).enumerate() {
+        let bias = block.cols.bias.map_or(0, |bias| bias[col]);
+        let term = block.cols.constant.wrapping_add(block.cols.factor.wrapping_mul(*col_sum));
+        *sum = term.wrapping_add(bias);
+    }
     for (k, &l) in lhs.iter().enumerate() {
         let step = &block.panel.lines[k / GROUP * block.panel.lines_per_step..];
         for (line, sums) in step.iter().zip(sums.chunks_exact_mut(LANES)).take(block.panel.lines_per_step) {
@@ -51,10 +55,11 @@ fn sums(block: &Block<'_>, row: usize) -> [i32; PANEL] {
 }
 
 /// The sum `x` of a column scaled, offset and clamped.
-fn requantized(x: i32, requant: &Requant, col: usize) -> i32 {
-    let mantissa = i32::try_from(requant.factors[col] / 2).expect("mantissas have 31 bits");
-    let exponent = -i32::try_from(requant.shifts[col]).expect("at most 31");
-    let multiplier = Multiplier::new(mantissa, exponent).expect("came from a multiplier");
+fn requantized(x: i32, requant: Requant<'_>, col: usize) -> i32 {
+    let multiplier = match requant.multipliers {
+        Multipliers::One(multiplier) => multiplier,
+        Multipliers::Each(each) => each[col],
+    };
     let value = multiplier.apply(x) + i32::from(requant.zero_point);
     value.clamp(i32::from(requant.min), i32::from(requant.max))
 }
