@@ -39,7 +39,10 @@ impl Layout {
         if self.stride < line {
             return Err(Error::invalid(what, format!("a stride of at least {line}"), self.stride));
         }
-        let needed = if lines == 0 || line == 0 {
+        const MAX: usize = isize::MAX.cast_unsigned();
+        let needed = if lines > MAX || line > MAX {
+            None
+        } else if lines == 0 || line == 0 {
             Some(0)
         } else {
             (lines - 1).checked_mul(self.stride).and_then(|last| last.checked_add(line))

@@ -188,7 +188,8 @@ pub(crate) fn pack_rows<T: Byte>(lhs: MatRef<'_, T>, first: usize, out: &mut [u8
     match layout.order {
         Order::RowMajor => {
             for (i, out) in out.chunks_exact_mut(stride).enumerate() {
-                let row = &data[(first + i) * layout.stride..][..depth];
+                // Rows of no elements need not lie in the slice.
+                let row = if depth == 0 { &[] } else { &data[(first + i) * layout.stride..][..depth] };
                 let (out, rest) = out.split_at_mut(depth);
                 match T::as_unsigned(row) {
                     Some(row) => out.copy_from_slice(row),

@@ -5,6 +5,7 @@
 )]
 
 mod fixedpoint;
+mod gemm;
 mod golden;
 mod multiplier;
 mod quantize;
