@@ -76,9 +76,9 @@ impl Experiment for Gemmlowp {
             "The largest error of the worked product, 5/3 steps of the output, comes from the quantized inputs: the \
              product of what they stand for is as far off."
                 .into(),
-            "A product of two signed bytes takes 15 of 16 bits, so that a second one of the largest kind already \
-             saturates the sum, and random ones do after some thirty. Unsigned times signed is worse: vpmaddubsw \
-             saturates within its first pair. Hence sums in 32 bits."
+            "A product of two signed bytes reaches 2^14, half of what 16 bits hold: a second one of the largest kind \
+             already saturates the sum, and half of all random sums have saturated after some thirty. Unsigned times \
+             signed is worse: vpmaddubsw can saturate within its first pair. Hence sums in 32 bits."
                 .into(),
         ];
         Ok(outcome)

@@ -45,7 +45,7 @@ pub(super) fn rows() -> Result<Vec<Row>> {
         let params = QuantParams::choose(range.min, range.max, QuantRange::U8)?;
         let rule = Rule::Equals { value: range.steps / 255.0, tolerance: SCALE_TOLERANCE };
         let metric = format!("gemmlowp/range/{}/scale", range.name);
-        let scale = Row::new(metric, f64::from(params.scale), "a step", Better::Equal, rule);
+        let scale = Row::new(metric, f64::from(params.scale), "per step", Better::Equal, rule);
         rows.push(scale.note(&format!("{}/255", range.steps)).note(OUTSIDE));
         let metric = format!("range/{}/zero-point", range.name);
         rows.push(exact(&metric, params.zero_point, "code", range.zero_point).note(OUTSIDE));
@@ -62,7 +62,7 @@ fn slide_rows(range: &Range) -> Result<[Row; 3]> {
     Ok([
         exact("range/relu6/levels", n_levels(params, range), "codes", 256)
             .note("codes that occur over the range"),
-        Row::new("gemmlowp/range/relu6/slide-scale", slide, "a step", Better::Equal, Rule::Report)
+        Row::new("gemmlowp/range/relu6/slide-scale", slide, "per step", Better::Equal, Rule::Report)
             .paper(slide)
             .note("the slide writes scale = max - min; gemmlowp divides by 255"),
         exact("range/relu6/slide-levels", n_levels(as_written, range), "codes", 256)

@@ -83,6 +83,6 @@ fn the_picture_shows_a_sum_that_leaves_16_bits() {
     let [exact, saturating] = [&series[0].points, &series[1].points];
     let apart = exact.iter().zip(saturating).position(|(a, b)| a != b).expect("the sums part");
     assert!(exact[apart].1.abs() > 32_767.0, "{:?}", exact[apart]);
-    assert!(plot.caption.contains(&format!("saturates at {},", exact[apart].0)), "{}", plot.caption);
+    assert!(plot.caption.contains(&format!("saturates at product {},", exact[apart].0)), "{}", plot.caption);
     assert!(saturating.iter().all(|point| (-32_768.0..=32_767.0).contains(&point.1)));
 }
