@@ -63,7 +63,8 @@ impl Layer {
     }
 
     fn run(&mut self, gemm: Gemm) {
-        let lhs = Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128);
+        let lhs =
+            Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128);
         let stages = [
             Stage::Bias(Per::Col(&self.bias)),
             Stage::Scale { multiplier: Per::Col(&self.multipliers), offset: 128 },
@@ -108,9 +109,13 @@ fn measure(time: Duration, mut run: impl FnMut()) -> (f64, f64) {
 fn report(seconds: f64) {
     let setting = |name| std::env::var(name).ok();
     let isa = setting("NNC_GEMM_ISA").map(|name| {
-        Isa::ALL.into_iter().find(|isa| isa.name() == name).expect("NNC_GEMM_ISA: a name of an instruction set")
+        Isa::ALL
+            .into_iter()
+            .find(|isa| isa.name() == name)
+            .expect("NNC_GEMM_ISA: a name of an instruction set")
     });
-    let gemm = isa.map_or(Gemm::best(), |isa| Gemm::on(isa).expect("NNC_GEMM_ISA: one that this processor has"));
+    let gemm =
+        isa.map_or(Gemm::best(), |isa| Gemm::on(isa).expect("NNC_GEMM_ISA: one that this processor has"));
     let isa = gemm.isa().name();
     if let Some(gops) = peak::gops(gemm.isa()) {
         println!("peak {isa} {gops:.1}");

@@ -50,7 +50,8 @@ mod x86 {
         let mut sums = [_mm256_setzero_si256(); 12];
         for _ in 0..turns {
             for sum in &mut sums {
-                *sum = _mm256_add_epi32(*sum, black_box_free(_mm256_madd_epi16(a, _mm256_xor_si256(b, *sum))));
+                *sum =
+                    _mm256_add_epi32(*sum, black_box_free(_mm256_madd_epi16(a, _mm256_xor_si256(b, *sum))));
             }
         }
         black_box(sums);

@@ -130,7 +130,9 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
                 bias.iter().fold(0, |max: u32, bias| max.max(bias.unsigned_abs()))
             }
         };
-        let fits = fits && max_sum + i64::from(max_bias) < Requant::MAX_SUM && offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
+        let fits = fits
+            && max_sum + i64::from(max_bias) < Requant::MAX_SUM
+            && offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
         let zero_point = i16::try_from(offset).ok()?;
         fits.then_some(How::Bytes { multiplier, zero_point, min, max })
     }

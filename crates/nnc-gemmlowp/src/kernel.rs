@@ -148,8 +148,9 @@ impl Kernel {
     /// AMX reads 16 rows at once: where they cross cache lines that takes seven times as long, and in strides of a power of two
     /// they compete for the same places in the first cache.
     pub(crate) fn reads_in_place(self, rows: &[u8], depth: usize, stride: usize) -> bool {
-        let aligned = || rows.as_ptr().addr() % DEPTH_STEP == 0 && stride % DEPTH_STEP == 0;
-        depth % self.reads() == 0 && (self.isa != Isa::Amx || stride % 1024 != 0 && aligned())
+        let aligned = || rows.as_ptr().addr().is_multiple_of(DEPTH_STEP) && stride.is_multiple_of(DEPTH_STEP);
+        depth.is_multiple_of(self.reads())
+            && (self.isa != Isa::Amx || !stride.is_multiple_of(1024) && aligned())
     }
 
     /// Products a nanosecond, about: for the choice whether a second thread pays.
@@ -243,7 +244,7 @@ pub(crate) struct Columns<'a> {
 
 /// What becomes of a sum, and where its first row and column goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Finish<'a> {
+pub enum Finish<'a> {
     /// It is stored as it is.
     Sums(*mut i32),
     /// It is scaled to unsigned bytes.
@@ -254,7 +255,7 @@ pub(crate) enum Finish<'a> {
 
 /// Scaling to bytes, for sums of magnitudes below [`Requant::MAX_SUM`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Requant<'a> {
+pub struct Requant<'a> {
     /// Their exponents are 0 or negative.
     pub(crate) multipliers: Multipliers<'a>,
     /// Added after the multiplication; its magnitude is at most [`Requant::MAX_ZERO_POINT`].
@@ -394,7 +395,10 @@ impl Block<'_> {
     /// Panics where the block contradicts itself, so that kernels need not look.
     fn check(&self, reads: usize) {
         let Self { rows, panel, .. } = self;
-        assert!(self.depth <= rows.len && rows.len % reads == 0, "rows are shorter than they are deep");
+        assert!(
+            self.depth <= rows.len && rows.len.is_multiple_of(reads),
+            "rows are shorter than they are deep"
+        );
         let last = rows.n_rows.checked_sub(1).map_or(0, |last| last * rows.stride + rows.len);
         assert!(last <= rows.data.len(), "rows end outside of their slice");
         assert!((1..=PANEL).contains(&panel.n_cols), "a panel has 1 to 64 columns");
@@ -408,6 +412,9 @@ impl Block<'_> {
         {
             assert_eq!(each.len(), n_cols, "each column has a multiplier");
         }
-        assert!(self.row_terms.is_none_or(|terms| terms.len() == rows.n_rows), "each row has a term or none has");
+        assert!(
+            self.row_terms.is_none_or(|terms| terms.len() == rows.n_rows),
+            "each row has a term or none has"
+        );
     }
 }

@@ -63,7 +63,8 @@ impl Grid {
 
     /// Rows and panels of a task.
     pub(crate) fn task(&self, idx: usize) -> (Range<usize>, Range<usize>) {
-        let (row, panel) = (idx / self.ranges() * self.rows_per_task, idx % self.ranges() * self.panels_per_task);
+        let (row, panel) =
+            (idx / self.ranges() * self.rows_per_task, idx % self.ranges() * self.panels_per_task);
         (
             row..(row + self.rows_per_task).min(self.n_rows),
             panel..(panel + self.panels_per_task).min(self.n_panels),

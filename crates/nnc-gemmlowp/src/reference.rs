@@ -20,7 +20,11 @@ pub fn reference_gemm<L: Byte, R: Byte, O: Element>(
         return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
     }
     if (out.rows(), out.cols()) != (rows, cols) {
-        return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found: (out.rows(), out.cols()) });
+        return Err(Error::ShapeMismatch {
+            what: "out",
+            expected: (rows, cols),
+            found: (out.rows(), out.cols()),
+        });
     }
     output::check(stages, rows, cols, O::IS_REAL)?;
     for row in 0..rows {

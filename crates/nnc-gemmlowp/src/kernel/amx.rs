@@ -86,7 +86,8 @@ impl TileConfig {
     fn new(rows: usize) -> Self {
         let first = u8::try_from(rows.min(TILE)).expect("at most 16");
         let second = u8::try_from(rows.saturating_sub(TILE).max(1)).expect("at most 16");
-        let mut config = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let mut config =
+            Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         config.row_bytes[..8].fill(64);
         config.rows[..8].copy_from_slice(&[first, first, second, second, first, second, 16, 16]);
         config

@@ -140,7 +140,7 @@ fn to_16_bits(sums: &[__m256i; 2], constants: &Constants, first: usize) -> __m25
 #[target_feature(enable = "avx2")]
 #[inline]
 fn requantize(biased: __m256i, constants: &Constants, first: usize) -> __m256i {
-    debug_assert!(first % 8 == 0 && first < PANEL, "a panel has 64 columns");
+    debug_assert!(first.is_multiple_of(8) && first < PANEL, "a panel has 64 columns");
     // SAFETY: every list has a number for each of 64 columns, or for each second one, aligned to a cache line.
     let load = |values: *const u32| unsafe { _mm256_load_si256(values.add(first).cast()) };
     let even = _mm256_mul_epu32(biased, load(constants.factors.as_ptr()));
@@ -156,7 +156,7 @@ fn requantize(biased: __m256i, constants: &Constants, first: usize) -> __m256i {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn load_half(values: &[u64; PANEL / 2], first: usize) -> __m256i {
-    debug_assert!(first % 8 == 0 && first < PANEL, "a panel has 64 columns");
+    debug_assert!(first.is_multiple_of(8) && first < PANEL, "a panel has 64 columns");
     // SAFETY: 4 of 32 numbers, aligned to 32 bytes as `first` is a multiple of 8.
     unsafe { _mm256_load_si256(values.as_ptr().add(first / 2).cast()) }
 }

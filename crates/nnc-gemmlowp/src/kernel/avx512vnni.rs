@@ -76,7 +76,8 @@ unsafe fn panel<const NV: usize>(block: &Block<'_>) {
 unsafe fn group_of<const R: usize, const NV: usize>(block: &Block<'_>, constants: &Constants, row: usize) {
     // SAFETY: the row exists, so its first byte lies in the slice.
     let lhs = unsafe { block.rows.data.as_ptr().add(row * block.rows.stride) };
-    let halves = [block.panel.column(0).0.as_ptr(), block.panel.column(if NV > 2 { 2 } else { 0 }).0.as_ptr()];
+    let halves =
+        [block.panel.column(0).0.as_ptr(), block.panel.column(if NV > 2 { 2 } else { 0 }).0.as_ptr()];
     // SAFETY: `Block::check` saw that rows and panel have the bytes of `n_steps` steps.
     let sums = unsafe {
         if R <= 2 {
@@ -234,13 +235,15 @@ unsafe fn finish_rows<const NV: usize>(
             }
             Finish::Unsigned(out, _) => {
                 for (r, sums) in sums.iter().enumerate() {
-                    let bytes = unsigned(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
+                    let bytes =
+                        unsigned(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
                     store_bytes(out.add((row + r) * stride).cast(), n_cols, bytes);
                 }
             }
             Finish::Signed(out, _) => {
                 for (r, sums) in sums.iter().enumerate() {
-                    let bytes = signed(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
+                    let bytes =
+                        signed(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
                     store_bytes(out.add((row + r) * stride), n_cols, bytes);
                 }
             }
@@ -367,7 +370,7 @@ fn load(values: *const u32, v: usize) -> __m512i {
 unsafe fn store_sums(out: *mut i32, n_cols: usize, sums: &[__m512i]) {
     for (v, &sum) in sums.iter().enumerate() {
         let cols = n_cols.saturating_sub(v * LANES).min(LANES);
-        let mask = (1_u32 << cols).wrapping_sub(1) as u16;
+        let mask = u16::MAX.unbounded_shr(u32::try_from(LANES - cols).expect("at most 16"));
         // SAFETY: the caller's promise; masked lanes are not written.
         unsafe { _mm512_mask_storeu_epi32(out.wrapping_add(v * LANES), mask, sum) };
     }
@@ -401,7 +404,8 @@ macro_rules! for_each_vector {
 #[inline]
 fn requantize(biased: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 4] {
     debug_assert!(lines.iter().all(|&line| line < PANEL / LANES), "a panel has four lines a step");
-    let place = |line: usize| std::ptr::from_ref(constants).cast::<u8>().wrapping_add(line * size_of::<Line>());
+    let place =
+        |line: usize| std::ptr::from_ref(constants).cast::<u8>().wrapping_add(line * size_of::<Line>());
     let mut scaled = [_mm512_setzero_si512(); 4];
     // SAFETY: every list of constants has a cache line for each of the four lines; nothing is written but registers.
     unsafe {

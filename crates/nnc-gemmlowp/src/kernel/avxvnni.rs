@@ -22,7 +22,11 @@ unsafe fn run(block: &Block<'_>) {
     for line in (0..lines).step_by(2) {
         // SAFETY: the caller's promise is passed on; the lines exist.
         unsafe {
-            if line + 1 < lines { lines_of::<3, 2>(block, constants, line) } else { lines_of::<6, 1>(block, constants, line) }
+            if line + 1 < lines {
+                lines_of::<3, 2>(block, constants, line)
+            } else {
+                lines_of::<6, 1>(block, constants, line)
+            }
         }
     }
 }
@@ -78,12 +82,11 @@ unsafe fn group_of<const R: usize, const NL: usize>(
                 let bytes = block.rows.data.as_ptr().add((row + r) * block.rows.stride + 4 * step);
                 *lhs = _mm256_set1_epi32(bytes.cast::<i32>().read_unaligned());
             }
-            for l in 0..NL {
-                for half in 0..2 {
-                    let rhs = _mm256_load_si256(at.cast::<__m256i>().add(2 * l + half));
-                    for r in 0..R {
-                        sums[r][l][half] = _mm256_dpbusd_avx_epi32(sums[r][l][half], lhs[r], rhs);
-                    }
+            for i in 0..2 * NL {
+                let rhs = _mm256_load_si256(at.cast::<__m256i>().add(i));
+                for (sums, lhs) in sums.iter_mut().zip(lhs) {
+                    let sum = &mut sums[i / 2][i % 2];
+                    *sum = _mm256_dpbusd_avx_epi32(*sum, lhs, rhs);
                 }
             }
         }
