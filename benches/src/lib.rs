@@ -1,1 +1,3 @@
-//! Shared inputs of the benchmarks.
+//! Shared inputs of the benchmarks, and what the processor can do at most.
+
+pub mod peak;

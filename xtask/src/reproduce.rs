@@ -5,6 +5,7 @@
 
 mod deep_compression;
 mod deep_compression_storage;
+mod gemmlowp;
 mod huffman_slide;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &deep_compression::DeepCompression,
     &deep_compression_storage::DeepCompressionStorage,
     &huffman_slide::HuffmanSlide,
+    &gemmlowp::Gemmlowp,
 ];
 
 /// The options of `cargo xtask reproduce`.

@@ -22,6 +22,12 @@ use metadata::Metadata;
 const UNSAFE_PLACES: &[&str] = &[
     "crates/nnc-core/src/ops/gemm.rs",
     "crates/nnc-core/src/ops/kernel/",
+    "crates/nnc-gemmlowp/src/job.rs",
+    "crates/nnc-gemmlowp/src/kernel.rs",
+    "crates/nnc-gemmlowp/src/kernel/",
+    // The allocator that counts, and the pages that may not be touched, of the products' tests.
+    "crates/nnc-gemmlowp/tests/alloc.rs",
+    "crates/nnc-gemmlowp/tests/it/gemm/guard.rs",
     // The allocator that counts what hostile bytes make a reader allocate.
     "crates/nnc/tests/it/allocator.rs",
 ];

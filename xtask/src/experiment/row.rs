@@ -259,6 +259,13 @@ pub(crate) const RESERVED: &[Reserved] = &[
         headline: true,
         meaning: "length of one coded message, without its code table",
     },
+    Reserved {
+        what: "golden-matched",
+        unit: "%",
+        better: Better::Higher,
+        headline: true,
+        meaning: "share of a reference program's outputs that ours gives bit for bit",
+    },
 ];
 
 /// The reservation of `what`, if there is one.

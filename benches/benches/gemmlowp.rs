@@ -1,0 +1,146 @@
+//! Products of bytes on every instruction set, requantized to bytes, right factor packed.
+//!
+//! With `NNC_PEER_SECONDS` set it prints medians for `benches/peers/gemm.py`: on `NNC_THREADS` threads, on `NNC_GEMM_ISA` or the
+//! best instruction set.
+#![allow(missing_docs, reason = "criterion's macros")]
+
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use nnc_benches::peak;
+use nnc_gemmlowp::{Gemm, Isa, MatMut, MatRef, Multiplier, PackedRhs, Per, Quantized, Stage};
+
+/// Rows, columns and depth: cubes, products with few rows, and convolutions of ResNet-50 as products.
+const SHAPES: [(usize, usize, usize); 11] = [
+    (64, 64, 64),
+    (256, 256, 256),
+    (512, 512, 512),
+    (1024, 1024, 1024),
+    (2048, 2048, 2048),
+    (1, 4096, 4096),
+    (8, 4096, 4096),
+    (3136, 64, 576),
+    (784, 128, 1152),
+    (196, 256, 2304),
+    (49, 512, 4608),
+];
+
+/// Bytes that look random.
+fn bytes(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A layer: unsigned activations with a zero point, signed weights, a bias and a multiplier for each output.
+struct Layer {
+    rows: usize,
+    depth: usize,
+    lhs: Vec<u8>,
+    rhs: PackedRhs,
+    bias: Vec<i32>,
+    multipliers: Vec<Multiplier>,
+    out: Vec<u8>,
+}
+
+impl Layer {
+    fn new((rows, cols, depth): (usize, usize, usize)) -> Self {
+        let weights: Vec<i8> = bytes(2, depth * cols).into_iter().map(u8::cast_signed).collect();
+        let weights = Quantized::new(MatRef::col_major(&weights, depth, cols).expect("its length"), 0);
+        let multiplier = |byte: u8| Multiplier::from_real(1e-5 * f64::from(byte) + 1e-4).expect("in range");
+        Self {
+            rows,
+            depth,
+            lhs: bytes(1, rows * depth),
+            rhs: PackedRhs::new(weights),
+            bias: bytes(3, cols).into_iter().map(i32::from).collect(),
+            multipliers: bytes(4, cols).into_iter().map(multiplier).collect(),
+            out: vec![0; rows * cols],
+        }
+    }
+
+    fn run(&mut self, gemm: Gemm) {
+        let lhs =
+            Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128);
+        let stages = [
+            Stage::Bias(Per::Col(&self.bias)),
+            Stage::Scale { multiplier: Per::Col(&self.multipliers), offset: 128 },
+        ];
+        let out = MatMut::row_major(&mut self.out, self.rows, self.rhs.cols()).expect("its length");
+        gemm.gemm_packed(lhs, &self.rhs, &stages, out).expect("shapes fit");
+    }
+}
+
+fn isas() -> impl Iterator<Item = Gemm> {
+    Isa::ALL.into_iter().filter_map(|isa| Gemm::on(isa).ok())
+}
+
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gemmlowp/requantized");
+    for shape in SHAPES {
+        let mut layer = Layer::new(shape);
+        let (rows, cols, depth) = shape;
+        group.throughput(Throughput::Elements(2 * (rows * cols * depth) as u64));
+        for gemm in isas().filter(|gemm| gemm.isa() != Isa::Scalar || rows * cols * depth <= 1 << 24) {
+            let id = BenchmarkId::new(gemm.isa().name(), format!("{rows}x{cols}x{depth}"));
+            group.bench_function(id, |b| b.iter(|| layer.run(gemm)));
+        }
+    }
+}
+
+/// Median and minimum of as many runs as `time` allows, in microseconds.
+fn measure(time: Duration, mut run: impl FnMut()) -> (f64, f64) {
+    (0..3).for_each(|_| run());
+    let (mut times, begin) = (vec![], Instant::now());
+    while begin.elapsed() < time || times.len() < 5 {
+        let start = Instant::now();
+        run();
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], times[0])
+}
+
+/// The lines that `benches/peers/gemm.py` reads.
+#[allow(clippy::print_stdout, reason = "its result")]
+fn report(seconds: f64) {
+    let setting = |name| std::env::var(name).ok();
+    let isa = setting("NNC_GEMM_ISA").map(|name| {
+        Isa::ALL
+            .into_iter()
+            .find(|isa| isa.name() == name)
+            .expect("NNC_GEMM_ISA: a name of an instruction set")
+    });
+    let gemm =
+        isa.map_or(Gemm::best(), |isa| Gemm::on(isa).expect("NNC_GEMM_ISA: one that this processor has"));
+    let isa = gemm.isa().name();
+    if let Some(gops) = peak::gops(gemm.isa()) {
+        println!("peak {isa} {gops:.1}");
+    }
+    let only = setting("NNC_SHAPE");
+    for (rows, cols, depth) in SHAPES {
+        let name = format!("{rows}x{cols}x{depth}");
+        if only.as_ref().is_some_and(|only| *only != name) {
+            continue;
+        }
+        let mut layer = Layer::new((rows, cols, depth));
+        let (median, min) = measure(Duration::from_secs_f64(seconds), || layer.run(gemm));
+        println!("nnc {isa} {name} {median:.3} {min:.3}");
+    }
+}
+
+criterion_group!(benches, products);
+
+fn main() {
+    let threads = std::env::var("NNC_THREADS").ok().map_or(1, |n| n.parse().expect("NNC_THREADS: a number"));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    pool.build_global().expect("the first use of the pool");
+    if let Ok(seconds) = std::env::var("NNC_PEER_SECONDS") {
+        return report(seconds.parse().expect("NNC_PEER_SECONDS: a number"));
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -1,0 +1,280 @@
+//! One product, cut into blocks of rows and ranges of panels.
+
+#![allow(unsafe_code, reason = "tasks write disjoint parts of one result")]
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::gemm::{PackedRhs, Quantized};
+use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Requant, Rows};
+use crate::multiplier::Multiplier;
+use crate::output::{self, Element, Per, Stage};
+use crate::pack::{Byte, pack_rows, row_stride};
+use crate::parallel::{Grid, for_each};
+use crate::scratch;
+use crate::{Error, MatMut, Order, Result};
+
+/// What happens to sums.
+#[derive(Clone, Copy, Debug)]
+enum How<'a> {
+    /// The kernel stores them, with a bias at most.
+    Sums,
+    /// The kernel scales them to bytes.
+    Bytes { multiplier: Per<'a, Multiplier>, zero_point: i16, min: i16, max: i16 },
+    /// They go through the stages one by one.
+    Stages,
+}
+
+/// A checked product.
+pub(crate) struct Job<'a, L, O> {
+    kernel: Kernel,
+    lhs: Quantized<'a, L>,
+    rhs: &'a PackedRhs,
+    stages: &'a [Stage<'a>],
+    how: How<'a>,
+    /// What the kernel adds to sums.
+    bias: Option<Per<'a, i32>>,
+    out: Place<O>,
+    out_stride: usize,
+    out_order: Order,
+    _out: PhantomData<&'a mut [O]>,
+}
+
+/// The first element of the result.
+#[derive(Clone, Copy)]
+struct Place<O>(*mut O);
+
+// SAFETY: a `Job` borrows the result mutably, and its tasks write disjoint rows and columns of it.
+unsafe impl<O: Send> Sync for Place<O> {}
+
+impl<'a, L: Byte, O: Element> Job<'a, L, O> {
+    /// Checks a product and decides how it is done.
+    pub(crate) fn new(
+        kernel: Kernel,
+        lhs: Quantized<'a, L>,
+        rhs: &'a PackedRhs,
+        stages: &'a [Stage<'a>],
+        mut out: MatMut<'a, O>,
+    ) -> Result<Self> {
+        let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.cols());
+        if depth != rhs.depth() {
+            let found = (rhs.depth(), cols);
+            return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
+        }
+        if (out.rows(), out.cols()) != (rows, cols) {
+            let found = (out.rows(), out.cols());
+            return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
+        }
+        output::check(stages, rows, cols, O::IS_REAL)?;
+        let product = lhs.max_magnitude() * rhs.max_magnitude;
+        let max = usize::try_from(i64::from(i32::MAX) / product.max(1)).unwrap_or(usize::MAX);
+        if depth > max {
+            return Err(Error::DepthOverflow { depth, max });
+        }
+        let max_sum = product * i64::try_from(depth).expect("checked above");
+        let (how, bias) = Self::plan(stages, max_sum, out.layout().order);
+        Ok(Self {
+            kernel,
+            lhs,
+            rhs,
+            stages,
+            how,
+            bias,
+            out_stride: out.layout().stride,
+            out_order: out.layout().order,
+            out: Place(out.data_mut().as_mut_ptr()),
+            _out: PhantomData,
+        })
+    }
+
+    /// How these stages are done, and the bias that the kernel adds.
+    fn plan(stages: &'a [Stage<'a>], max_sum: i64, order: Order) -> (How<'a>, Option<Per<'a, i32>>) {
+        let (bias, rest) = match stages {
+            [Stage::Bias(bias), rest @ ..] => (Some(*bias), rest),
+            _ => (None, stages),
+        };
+        let fused = match (rest, O::BYTE) {
+            _ if order == Order::ColMajor => None,
+            ([], None) if !O::IS_REAL && O::finish(std::ptr::null_mut(), None).is_some() => Some(How::Sums),
+            ([Stage::Scale { multiplier, offset }], Some((min, max))) => {
+                Self::bytes(*multiplier, *offset, (min, max), max_sum, bias)
+            }
+            ([Stage::Scale { multiplier, offset }, Stage::Clamp { min, max }], Some(byte)) => {
+                let bound = |x: i32| i16::try_from(x.clamp(byte.0.into(), byte.1.into())).expect("a byte");
+                Self::bytes(*multiplier, *offset, (bound(*min), bound(*max)), max_sum, bias)
+            }
+            _ => None,
+        };
+        fused.map_or((How::Stages, None), |how| (how, bias))
+    }
+
+    /// Scaling to bytes by the kernel, where its arithmetic covers the numbers.
+    fn bytes(
+        multiplier: Per<'a, Multiplier>,
+        offset: i32,
+        (min, max): (i16, i16),
+        max_sum: i64,
+        bias: Option<Per<'a, i32>>,
+    ) -> Option<How<'a>> {
+        let grows = |m: Multiplier| m.exponent() > 0;
+        let fits = match multiplier {
+            Per::Tensor(m) => !grows(m),
+            // All of them, without an early end: that is faster.
+            Per::Col(all) => !all.iter().fold(false, |any, &m| any | grows(m)),
+            Per::Row(_) => false,
+        };
+        let max_bias = match bias {
+            None => 0,
+            Some(Per::Tensor(bias)) => bias.unsigned_abs(),
+            Some(Per::Row(bias) | Per::Col(bias)) => {
+                bias.iter().fold(0, |max: u32, bias| max.max(bias.unsigned_abs()))
+            }
+        };
+        let fits = fits
+            && max_sum + i64::from(max_bias) < Requant::MAX_SUM
+            && offset.saturating_abs() <= Requant::MAX_ZERO_POINT;
+        let zero_point = i16::try_from(offset).ok()?;
+        fits.then_some(How::Bytes { multiplier, zero_point, min, max })
+    }
+
+    /// Multiplies.
+    pub(crate) fn run(&self) {
+        let grid = Grid::new(
+            self.lhs.matrix.rows(),
+            self.rhs.panels.len(),
+            self.rhs.depth().max(1),
+            self.kernel.products_per_ns(),
+        );
+        for_each(grid.n_tasks(), grid.is_parallel(), |task| {
+            let (rows, panels) = grid.task(task);
+            self.run_task(rows, panels);
+        });
+    }
+
+    /// Multiplies `rows` and the columns of `panels`.
+    fn run_task(&self, rows: Range<usize>, panels: Range<usize>) {
+        let (matrix, depth) = (self.lhs.matrix, self.rhs.depth());
+        let layout = matrix.layout();
+        let direct = L::as_unsigned(matrix.data()).filter(|data| {
+            let in_place = || self.kernel.reads_in_place(data, depth, layout.stride);
+            layout.order == Order::RowMajor && depth > 0 && in_place()
+        });
+        if let Some(data) = direct {
+            let data = &data[rows.start * layout.stride..];
+            let lhs = Rows { data, stride: layout.stride, n_rows: rows.len(), len: depth };
+            return self.run_rows(lhs, rows.start, panels);
+        }
+        let stride = row_stride(depth);
+        scratch::bytes(rows.len() * stride, |data| {
+            pack_rows(matrix, rows.start, data, stride);
+            let lhs = Rows { data, stride, n_rows: rows.len(), len: stride };
+            self.run_rows(lhs, rows.start, panels);
+        });
+    }
+
+    /// Multiplies packed rows, the first of which is row `first`, and the columns of `panels`.
+    fn run_rows(&self, lhs: Rows<'_>, first: usize, panels: Range<usize>) {
+        let (depth, zero_point) = (self.rhs.depth(), self.rhs.zero_point);
+        let bias = match self.bias {
+            Some(Per::Row(bias)) => Some(&bias[first..first + lhs.n_rows]),
+            _ => None,
+        };
+        if zero_point == 0 && bias.is_none() {
+            return panels.for_each(|panel| self.run_panel(lhs, first, None, panel));
+        }
+        scratch::terms(lhs.n_rows, |terms| {
+            for (i, term) in terms.iter_mut().enumerate() {
+                let row = &lhs.data[i * lhs.stride..][..depth];
+                let sum = if zero_point == 0 { 0 } else { sum(row) };
+                *term = bias.map_or(0, |bias| bias[i]).wrapping_sub(zero_point.wrapping_mul(sum));
+            }
+            panels.for_each(|panel| self.run_panel(lhs, first, Some(terms), panel));
+        });
+    }
+
+    /// Multiplies packed rows and the columns of `panel`.
+    fn run_panel(&self, lhs: Rows<'_>, first: usize, row_terms: Option<&[i32]>, panel: usize) {
+        let first_col = panel * PANEL;
+        let panel = self.rhs.panels.panel(panel);
+        let range = first_col..first_col + panel.n_cols;
+        let block = |finish, out_stride| Block {
+            rows: lhs,
+            panel,
+            depth: self.rhs.depth(),
+            cols: self.columns(range.clone()),
+            row_terms,
+            finish,
+            out_stride,
+        };
+        let at = self.out.0.wrapping_add(first * self.out_stride + first_col);
+        let fused = match self.how {
+            How::Stages => None,
+            _ => O::finish(at, self.requant(range.clone())),
+        };
+        match fused {
+            // SAFETY: the result has these rows and columns, row-major (`plan`), and no other task writes them.
+            Some(finish) => unsafe { self.kernel.run(&block(finish, self.out_stride)) },
+            None => scratch::sums(lhs.n_rows * PANEL, |sums| {
+                let finish = Finish::Sums(sums.as_mut_ptr());
+                // SAFETY: `sums` has 64 columns for each row.
+                unsafe { self.kernel.run(&block(finish, PANEL)) };
+                for (i, sums) in sums.chunks_exact(PANEL).enumerate() {
+                    self.store(&sums[..panel.n_cols], first + i, first_col);
+                }
+            }),
+        }
+    }
+
+    /// Takes the sums of `row` from column `first_col` on through the stages, and stores them.
+    fn store(&self, sums: &[i32], row: usize, first_col: usize) {
+        let (row_step, col_step) = match self.out_order {
+            Order::RowMajor => (self.out_stride, 1),
+            Order::ColMajor => (1, self.out_stride),
+        };
+        for (col, &sum) in (first_col..).zip(sums) {
+            let value = output::store::<O>(self.stages, sum, row, col);
+            // SAFETY: the result has this row and column, and no other task writes them.
+            unsafe { self.out.0.add(row * row_step + col * col_step).write(value) };
+        }
+    }
+
+    /// What the zero points and a bias add to the sums of columns: depth · zₗ · zᵣ − zₗ · Σ r + bias.
+    fn columns(&self, cols: Range<usize>) -> Columns<'_> {
+        let zero_point = self.lhs.zero_point.value() + L::TO_UNSIGNED;
+        // Modulo 2^32, as every sum: `Job::new` saw that what they come to fits.
+        let depth = i32::try_from(self.rhs.depth()).expect("checked by Job::new");
+        let constant = depth.wrapping_mul(zero_point).wrapping_mul(self.rhs.zero_point);
+        let (all, bias) = match self.bias {
+            Some(Per::Tensor(bias)) => (bias, None),
+            Some(Per::Col(bias)) => (0, Some(&bias[cols.clone()])),
+            Some(Per::Row(_)) | None => (0, None),
+        };
+        Columns {
+            constant: constant.wrapping_add(all),
+            factor: -zero_point,
+            sums: &self.rhs.panels.col_sums[cols],
+            bias,
+        }
+    }
+
+    /// How the kernel scales the sums of columns.
+    fn requant(&self, cols: Range<usize>) -> Option<Requant<'_>> {
+        let How::Bytes { multiplier, zero_point, min, max } = self.how else { return None };
+        let multipliers = match multiplier {
+            Per::Col(each) => Multipliers::Each(&each[cols]),
+            Per::Tensor(one) => Multipliers::One(one),
+            Per::Row(_) => return None,
+        };
+        Some(Requant { multipliers, zero_point, min, max })
+    }
+}
+
+/// The sum of a row's bytes.
+fn sum(row: &[u8]) -> i32 {
+    let (chunks, tail) = row.as_chunks::<64>();
+    let mut total: i32 = tail.iter().map(|&byte| i32::from(byte)).sum();
+    for chunk in chunks {
+        total += chunk.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+    }
+    total
+}

@@ -1,0 +1,393 @@
+//! AMX: 32 rows × 32 columns in four tiles, 16,384 products an instruction; sums leave through a buffer in the cache.
+//!
+//! Products of tiles and the scaling of sums use different parts of the processor, and either takes about as long as the
+//! other: so a few rows of the group before are scaled between the steps of a group.
+//!
+//! Stable Rust has no intrinsics for AMX, so its instructions are written in assembly. Tiles keep their contents from one
+//! piece of assembly to the next: the compiler has no use for them.
+#![allow(unsafe_code, reason = "assembly; reads rows and panels through pointers, writes a part of a matrix")]
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid_count, _mm512_loadu_si512};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::avx512vnni::{self, finish_rows_of_half};
+use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line};
+
+/// Rows of a tile.
+const TILE: usize = 16;
+
+/// Rows of a group: two tiles.
+const MR: usize = 2 * TILE;
+
+/// Columns of a group: two tiles.
+const NR: usize = 2 * LANES;
+
+/// Depth steps that are multiplied at once: so many of 32 columns stay in the first cache while the rows pass by.
+const CHUNK: usize = 10;
+
+/// Rows whose sums are kept between chunks.
+const MAX_ROWS: usize = 256;
+
+/// Sums of `MAX_ROWS` rows and 32 columns; where one chunk is all, two groups take turns in it.
+type Sums = [MaybeUninit<i32>; MAX_ROWS * NR];
+
+/// The kernel, where this processor and its system have AMX.
+pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
+    avx512vnni::detect().filter(|_| has_amx() && may_use_amx()).map(|_| run as unsafe fn(&Block<'_>))
+}
+
+/// Whether the processor has tiles and their products of bytes.
+fn has_amx() -> bool {
+    const TILES_AND_BYTES: u32 = 1 << 24 | 1 << 25;
+    __cpuid_count(0, 0).eax >= 7 && __cpuid_count(7, 0).edx & TILES_AND_BYTES == TILES_AND_BYTES
+}
+
+/// Asks the system to keep this process's tiles over thread switches: Linux does so on demand only.
+#[cfg(target_os = "linux")]
+fn may_use_amx() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XTILEDATA: i64 = 18;
+    let refused: i64;
+    // SAFETY: this system call changes nothing but a permission of this process, and clobbers rcx and r11.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => refused,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XTILEDATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    refused == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_use_amx() -> bool {
+    false
+}
+
+/// Shapes of the tiles: 0 to 3 are sums, 4 and 5 rows, 6 and 7 columns.
+#[repr(C, align(64))]
+struct TileConfig {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl TileConfig {
+    /// For groups of `rows` rows, 1 to 32.
+    fn new(rows: usize) -> Self {
+        let first = u8::try_from(rows.min(TILE)).expect("at most 16");
+        let second = u8::try_from(rows.saturating_sub(TILE).max(1)).expect("at most 16");
+        let mut config =
+            Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        config.row_bytes[..8].fill(64);
+        config.rows[..8].copy_from_slice(&[first, first, second, second, first, second, 16, 16]);
+        config
+    }
+
+    /// Puts the shapes in force, and zeros into the tiles.
+    ///
+    /// # Safety
+    /// The processor must have AMX, and the system have allowed it.
+    unsafe fn load(&self) {
+        // SAFETY: the shapes are those of palette 1, and 64 bytes long.
+        unsafe {
+            asm!(
+                "ldtilecfg [{}]", in(reg) self,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, readonly),
+            );
+        }
+    }
+}
+
+/// Multiplies `block`.
+///
+/// # Safety
+/// As [`super::Kernel::run`], on a processor with these features and AMX.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn run(block: &Block<'_>) {
+    let mut sums: Sums = [const { MaybeUninit::uninit() }; MAX_ROWS * NR];
+    let sums = sums.as_mut_ptr().cast::<i32>();
+    let mut unfinished = Unfinished { block, constants: Constants::new(block), rows: 0..0, line: 0, sums };
+    let mut shape = 0;
+    for line in (0..block.panel.n_lines()).step_by(2) {
+        for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
+            let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
+            // SAFETY: the caller's promise is passed on; the rows and the line exist.
+            unsafe { columns(block, rows, line, &mut unfinished, &mut shape, sums) };
+        }
+    }
+    // Tiles that are in use cost every thread switch 8 KiB.
+    // SAFETY: nothing is in the tiles any more.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
+}
+
+/// Multiplies `rows` (256 at most) and the 32 columns from `line` on.
+///
+/// # Safety
+/// As [`run`]; the rows and the line must exist, `sums` be valid for [`Sums`], `shape` the rows of the tiles in force.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn columns(
+    block: &Block<'_>,
+    rows: Range<usize>,
+    line: usize,
+    unfinished: &mut Unfinished<'_>,
+    shape: &mut usize,
+    sums: *mut i32,
+) {
+    let n_steps = block.depth.div_ceil(DEPTH_STEP);
+    let n_chunks = n_steps.div_ceil(CHUNK).max(1);
+    for chunk in 0..n_chunks {
+        let steps = chunk * CHUNK..n_steps.min((chunk + 1) * CHUNK);
+        for (i, row) in rows.clone().step_by(MR).enumerate() {
+            let group = row..rows.end.min(row + MR);
+            let slot = if n_chunks == 1 { i % 2 } else { i };
+            let place = sums.wrapping_add(slot * MR * NR);
+            // SAFETY: the caller's promise is passed on; the rows and steps exist, `place` has 32 rows.
+            unsafe {
+                if group.len() != *shape {
+                    *shape = group.len();
+                    TileConfig::new(*shape).load();
+                }
+                multiply(block, group.clone(), steps.clone(), line, place, unfinished);
+                if chunk + 1 == n_chunks {
+                    unfinished.finish(MR);
+                    (unfinished.rows, unfinished.line, unfinished.sums) = (group, line, place);
+                }
+            }
+        }
+    }
+    // SAFETY: the last group's rows exist, and their sums are in place.
+    unsafe { unfinished.finish(MR) };
+}
+
+/// Rows whose sums are complete, and not yet finished.
+struct Unfinished<'a> {
+    block: &'a Block<'a>,
+    constants: Constants,
+    rows: Range<usize>,
+    /// The first of the two lines of columns.
+    line: usize,
+    /// The sums of its first row.
+    sums: *const i32,
+}
+
+impl Unfinished<'_> {
+    /// Finishes the next `n` rows or, as they go two by two, one more, as far as there are any.
+    ///
+    /// # Safety
+    /// As [`run`]; `sums` must hold the rows' sums.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    unsafe fn finish(&mut self, n: usize) {
+        let end = self.rows.end.min(self.rows.start + n);
+        while self.rows.start < end {
+            let n_rows = self.rows.len().min(2);
+            // SAFETY: 64 sums are two rows of a place that has 32 of them.
+            let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
+            let (row, line) = (self.rows.start, self.line);
+            // SAFETY: the caller's promise is passed on.
+            unsafe {
+                let sums = [sum(0), sum(1), sum(2), sum(3)];
+                finish_rows_of_half(self.block, &self.constants, row, n_rows, line, sums);
+            }
+            self.sums = self.sums.wrapping_add(2 * NR);
+            self.rows.start += n_rows;
+        }
+    }
+}
+
+/// Writes or, but for the first steps of the depth, adds the products of `rows` (32 at most) and `steps` to `sums`, and
+/// finishes what is unfinished meanwhile.
+///
+/// # Safety
+/// As [`columns`]; the tiles must have the shape for so many rows; `sums` must be valid for 32 rows of 32.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn multiply(
+    block: &Block<'_>,
+    rows: Range<usize>,
+    steps: Range<usize>,
+    line: usize,
+    sums: *mut i32,
+    unfinished: &mut Unfinished<'_>,
+) {
+    let (lines, pitch) = block.panel.column(line);
+    let finish = unfinished.rows.len().div_ceil(steps.len().max(1));
+    let (is_low, is_pair) = (rows.len() > TILE, pitch == 2);
+    let first = rows.start * block.rows.stride + steps.start * DEPTH_STEP;
+    let mut at = Place {
+        lhs: block.rows.data.as_ptr().wrapping_add(first),
+        lhs_stride: block.rows.stride,
+        rhs: lines.as_ptr().wrapping_add(steps.start * (DEPTH_STEP / GROUP) * pitch),
+        rhs_stride: pitch * size_of::<Line>(),
+        sums,
+    };
+    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
+    unsafe {
+        if steps.start > 0 {
+            at.resume(is_low, is_pair);
+        } else {
+            begin(&unfinished.constants, line);
+        }
+        for _ in steps {
+            match (is_low, is_pair) {
+                (true, true) => at.two_by_two(),
+                (true, false) => at.two_by_one(),
+                (false, true) => at.one_by_two(),
+                (false, false) => at.one_by_one(),
+            }
+            at.lhs = at.lhs.wrapping_add(DEPTH_STEP);
+            at.rhs = at.rhs.wrapping_add(DEPTH_STEP / GROUP * pitch);
+            unfinished.finish(finish);
+        }
+        at.end(is_low, is_pair);
+    }
+}
+
+/// Puts the terms of the columns from `line` on into every row of the tiles of sums.
+///
+/// # Safety
+/// Tiles must be in force.
+#[inline]
+unsafe fn begin(constants: &Constants, line: usize) {
+    let terms = constants.terms.as_ptr().wrapping_add(line * LANES);
+    // A line that is not there has terms too.
+    // SAFETY: a stride of 0 reads the same cache line for each row; a panel has constants for four lines.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{terms} + {none}*1]",
+            "tileloadd tmm1, [{terms} + {none}*1 + 64]",
+            "tileloadd tmm2, [{terms} + {none}*1]",
+            "tileloadd tmm3, [{terms} + {none}*1 + 64]",
+            terms = in(reg) terms,
+            none = in(reg) 0_usize,
+            options(nostack, readonly),
+        );
+    }
+}
+
+/// Where one or two tiles of rows and of columns begin, and where their sums go.
+struct Place {
+    lhs: *const u8,
+    /// Bytes from row to row.
+    lhs_stride: usize,
+    rhs: *const Line,
+    /// Bytes from step to step of four.
+    rhs_stride: usize,
+    /// A row every 32 sums.
+    sums: *mut i32,
+}
+
+/// Defines a step: what is loaded and multiplied.
+macro_rules! step {
+    ($(#[$meta:meta])* $name:ident, [$($line:literal),*]) => {
+        $(#[$meta])*
+        ///
+        /// # Safety
+        /// The tiles must have the shape for the rows, and these and the columns must exist.
+        #[inline]
+        unsafe fn $name(&self) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                asm!(
+                    "# {low}",
+                    $($line,)*
+                    lhs = in(reg) self.lhs,
+                    low = in(reg) self.lhs.wrapping_add(TILE * self.lhs_stride),
+                    rhs = in(reg) self.rhs,
+                    a = in(reg) self.lhs_stride,
+                    b = in(reg) self.rhs_stride,
+                    options(nostack, readonly),
+                );
+            }
+        }
+    };
+}
+
+impl Place {
+    step! {
+        /// Adds the products of two tiles of rows and two of columns.
+        two_by_two,
+        [
+            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6", "tdpbusd tmm3, tmm5, tmm7"
+        ]
+    }
+    step! {
+        /// Adds the products of two tiles of rows and one of columns.
+        two_by_one,
+        [
+            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6"
+        ]
+    }
+    step! {
+        /// Adds the products of one tile of rows and two of columns.
+        one_by_two,
+        [
+            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7"
+        ]
+    }
+    step! {
+        /// Adds the products of one tile of rows and one of columns.
+        one_by_one,
+        ["tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6"]
+    }
+
+    /// Puts into the tiles of sums what is in their places.
+    ///
+    /// # Safety
+    /// `sums` must be valid for the tiles.
+    #[inline]
+    unsafe fn resume(&self, is_low: bool, is_pair: bool) {
+        let low = self.sums.wrapping_add(TILE * NR);
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!("tileloadd tmm0, [{} + {}*1]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));
+            if is_pair {
+                asm!("tileloadd tmm1, [{} + {}*1 + 64]", in(reg) self.sums, in(reg) NR * 4, options(nostack, readonly));
+            }
+            if is_low {
+                asm!("tileloadd tmm2, [{} + {}*1]", in(reg) low, in(reg) NR * 4, options(nostack, readonly));
+            }
+            if is_low && is_pair {
+                asm!("tileloadd tmm3, [{} + {}*1 + 64]", in(reg) low, in(reg) NR * 4, options(nostack, readonly));
+            }
+        }
+    }
+
+    /// Stores the tiles of sums.
+    ///
+    /// # Safety
+    /// `sums` must be valid for the tiles.
+    #[inline]
+    unsafe fn end(&self, is_low: bool, is_pair: bool) {
+        let low = self.sums.wrapping_add(TILE * NR);
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!("tilestored [{} + {}*1], tmm0", in(reg) self.sums, in(reg) NR * 4, options(nostack));
+            if is_pair {
+                asm!("tilestored [{} + {}*1 + 64], tmm1", in(reg) self.sums, in(reg) NR * 4, options(nostack));
+            }
+            if is_low {
+                asm!("tilestored [{} + {}*1], tmm2", in(reg) low, in(reg) NR * 4, options(nostack));
+            }
+            if is_low && is_pair {
+                asm!("tilestored [{} + {}*1 + 64], tmm3", in(reg) low, in(reg) NR * 4, options(nostack));
+            }
+        }
+    }
+}

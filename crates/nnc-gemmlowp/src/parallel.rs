@@ -1,0 +1,84 @@
+//! Work split by its size, never by the number of threads.
+
+use std::ops::Range;
+
+use crate::kernel::PANEL;
+
+/// Tasks into which a product is cut at least, where it is large enough.
+const TASKS: usize = 16;
+
+/// Rows that are multiples of both kinds of tile's rows.
+const ROWS: usize = 32;
+
+/// Rows of a task at least, where there are as many: fewer would read the right factor too often.
+const MIN_ROWS: usize = 64;
+
+/// Bytes of rows in a task at most: they stay in the second cache and are read from there for each panel.
+const MAX_BYTES: usize = 512 << 10;
+
+/// Nanoseconds of work for which waking another thread pays.
+const WORTH_NS: usize = 40_000;
+
+/// Bytes of the right factor that a nanosecond brings from memory, about.
+const BYTES_PER_NS: usize = 64;
+
+/// A product cut into tasks: blocks of rows × ranges of panels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    n_rows: usize,
+    rows_per_task: usize,
+    n_panels: usize,
+    panels_per_task: usize,
+    parallel: bool,
+}
+
+impl Grid {
+    /// For `n_rows` × `depth` times `n_panels` panels, by a kernel of so many products a nanosecond.
+    pub(crate) fn new(n_rows: usize, n_panels: usize, depth: usize, products_per_ns: usize) -> Self {
+        let rhs_bytes = n_panels.saturating_mul(PANEL).saturating_mul(depth);
+        let ns = n_rows.saturating_mul(rhs_bytes) / products_per_ns + rhs_bytes / BYTES_PER_NS;
+        let parallel = ns >= WORTH_NS;
+        let max_rows = (MAX_BYTES / depth / ROWS * ROWS).max(MIN_ROWS);
+        let rows = if parallel { n_rows.div_ceil(TASKS).max(MIN_ROWS) } else { n_rows };
+        let rows_per_task = rows.next_multiple_of(ROWS).clamp(ROWS, max_rows);
+        let blocks = n_rows.div_ceil(rows_per_task).max(1);
+        let ranges = if parallel { (TASKS / blocks).clamp(1, n_panels.max(1)) } else { 1 };
+        let panels_per_task = n_panels.div_ceil(ranges).max(1);
+        Self { n_rows, rows_per_task, n_panels, panels_per_task, parallel }
+    }
+
+    /// Whether another thread pays.
+    pub(crate) fn is_parallel(&self) -> bool {
+        self.parallel
+    }
+
+    fn ranges(&self) -> usize {
+        self.n_panels.div_ceil(self.panels_per_task)
+    }
+
+    /// Tasks.
+    pub(crate) fn n_tasks(&self) -> usize {
+        self.n_rows.div_ceil(self.rows_per_task) * self.ranges()
+    }
+
+    /// Rows and panels of a task.
+    pub(crate) fn task(&self, idx: usize) -> (Range<usize>, Range<usize>) {
+        let (row, panel) =
+            (idx / self.ranges() * self.rows_per_task, idx % self.ranges() * self.panels_per_task);
+        (
+            row..(row + self.rows_per_task).min(self.n_rows),
+            panel..(panel + self.panels_per_task).min(self.n_panels),
+        )
+    }
+}
+
+/// Runs `run` for 0 to `n` − 1, in the caller's rayon pool where `parallel` says that it pays.
+pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sync) {
+    #[cfg(feature = "parallel")]
+    if parallel && n > 1 && rayon::current_num_threads() > 1 {
+        use rayon::iter::{IntoParallelIterator, ParallelIterator};
+        return (0..n).into_par_iter().for_each(run);
+    }
+    let _ = parallel;
+    (0..n).for_each(run);
+}

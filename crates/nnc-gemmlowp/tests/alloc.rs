@@ -1,0 +1,120 @@
+//! Products with a packed factor allocate nothing once a thread has the memory that they need.
+//!
+//! In a binary of its own, because the allocator is the whole binary's.
+#![allow(
+    unsafe_code,
+    reason = "a global allocator cannot be written without; this one only counts and forwards"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use nnc_gemmlowp::{
+    Element, Gemm, Isa, MatMut, MatRef, Multiplier, Order, PackedLhs, PackedRhs, Per, Quantized, Result,
+    Stage,
+};
+
+thread_local! {
+    /// Allocations of this thread: tests beside this one do not disturb it.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is forwarded to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Allocations of this thread in `work`.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+/// Allocations of the second of two runs of `work`.
+fn when_warm(mut work: impl FnMut() -> Result<()>) -> usize {
+    work().expect("a valid product");
+    allocations(|| work().expect("a valid product"))
+}
+
+/// Bytes of every value.
+fn data(len: usize) -> Vec<u8> {
+    (0..=255).cycle().take(len).collect()
+}
+
+#[test]
+fn the_count_is_that_of_this_threads_work() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(5)))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+#[test]
+fn products_with_a_packed_factor_allocate_nothing_once_warm() {
+    // One thread, so that nothing is allocated to wake others.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
+    pool.install(|| {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            // In place and copied, one row and many; the last two would be split over threads if there were some.
+            let large = if isa == Isa::Scalar { (1, 400, 120) } else { (1, 2048, 1300) };
+            let square = if isa == Isa::Scalar { (65, 70, 65) } else { (400, 300, 400) };
+            for shape in [(1, 64, 10), (7, 30, 65), (33, 65, 17), large, square] {
+                check_types(Gemm::on(isa).expect("it is available"), shape);
+            }
+        }
+    });
+}
+
+/// Checks every path from sums to results.
+fn check_types(gemm: Gemm, shape: (usize, usize, usize)) {
+    let half = Multiplier::from_real(0.5).unwrap();
+    let (biases, multipliers) = (vec![3; shape.2], vec![half; shape.0]);
+    let one_by_one = [
+        Stage::Bias(Per::Col(&biases)),
+        Stage::Scale { multiplier: Per::Row(&multipliers), offset: 3 },
+        Stage::Clamp { min: 0, max: 200 },
+    ];
+    let in_the_kernel = [Stage::Scale { multiplier: Per::Tensor(half), offset: 3 }];
+    let real = [Stage::Dequantize { scale: Per::Tensor(0.1), bias: Per::Tensor(0.0) }];
+    for order in [Order::RowMajor, Order::ColMajor] {
+        check::<i32>(gemm, shape, order, &[]);
+        check::<u8>(gemm, shape, order, &in_the_kernel);
+        check::<i8>(gemm, shape, order, &one_by_one);
+        check::<f32>(gemm, shape, order, &real);
+    }
+}
+
+fn check<O: Element>(gemm: Gemm, (m, k, n): (usize, usize, usize), order: Order, stages: &[Stage<'_>]) {
+    let (lhs, rhs) = (data(m * k), data(k * n));
+    let signed: Vec<i8> = lhs.iter().map(|byte| byte.cast_signed()).collect();
+    let lhs = Quantized::new(MatRef::row_major(&lhs, m, k).unwrap(), 5);
+    let signed = Quantized::new(MatRef::col_major(&signed, m, k).unwrap(), 5);
+    let rhs = Quantized::new(MatRef::row_major(&rhs, k, n).unwrap(), 7);
+    let (packed_lhs, packed_rhs) = (PackedLhs::new(lhs), PackedRhs::new(rhs));
+    let mut out = vec![O::default(); m * n];
+    let line = if order == Order::RowMajor { n } else { m };
+    for call in ["packed rhs", "packed rhs, signed lhs", "packed lhs"] {
+        let count = when_warm(|| {
+            let place = MatMut::strided(&mut out, m, n, order, line)?;
+            match call {
+                "packed rhs" => gemm.gemm_packed(lhs, &packed_rhs, stages, place),
+                "packed lhs" => gemm.gemm_packed_lhs(&packed_lhs, rhs, stages, place),
+                _ => gemm.gemm_packed(signed, &packed_rhs, stages, place),
+            }
+        });
+        assert_eq!(count, 0, "{} {m} x {k} x {n} to {order:?}, {call}, {stages:?}", gemm.isa().name());
+    }
+}
