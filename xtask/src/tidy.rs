@@ -22,9 +22,11 @@ use metadata::Metadata;
 const UNSAFE_PLACES: &[&str] = &[
     "crates/nnc-core/src/ops/gemm.rs",
     "crates/nnc-core/src/ops/kernel/",
+    "crates/nnc-gemmlowp/src/grouped.rs",
     "crates/nnc-gemmlowp/src/job.rs",
     "crates/nnc-gemmlowp/src/kernel.rs",
     "crates/nnc-gemmlowp/src/kernel/",
+    "crates/nnc-gemmlowp/src/place.rs",
     // The allocator that counts, and the pages that may not be touched, of the products' tests.
     "crates/nnc-gemmlowp/tests/alloc.rs",
     "crates/nnc-gemmlowp/tests/it/gemm/guard.rs",

@@ -53,6 +53,17 @@ impl PackedRhs {
         Self { panels: Panels::new(rhs.matrix), zero_point, max_magnitude: rhs.max_magnitude() }
     }
 
+    /// Packs `rhs` of shape depth × columns, whose elements are −8 to 7, two in a byte; its zero point is 0.
+    ///
+    /// Half the memory, and so up to twice the speed where few rows are multiplied; a block of columns is unpacked before it is
+    /// multiplied.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an element outside −8 to 7.
+    pub fn new_4bit(rhs: MatRef<'_, i8>) -> Result<Self> {
+        Ok(Self { panels: Panels::nibbles(rhs)?, zero_point: 0, max_magnitude: 8 })
+    }
+
     /// Rows: the inner dimension of its products.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -181,6 +192,10 @@ impl Gemm {
         let kernel = Kernel::of(isa);
         let kernel = kernel.ok_or_else(|| Error::invalid("isa", "one that is available", isa.name()))?;
         Ok(Self { kernel })
+    }
+
+    pub(crate) fn kernel(self) -> Kernel {
+        self.kernel
     }
 
     /// Its instruction set.

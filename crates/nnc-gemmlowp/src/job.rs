@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::gemm::{PackedRhs, Quantized};
-use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Requant, Rows};
+use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Panel, Requant, Rows};
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
 use crate::pack::{Byte, pack_rows, row_stride};
@@ -192,10 +192,20 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
         });
     }
 
-    /// Multiplies packed rows and the columns of `panel`.
-    fn run_panel(&self, lhs: Rows<'_>, first: usize, row_terms: Option<&[i32]>, panel: usize) {
-        let first_col = panel * PANEL;
-        let panel = self.rhs.panels.panel(panel);
+    /// Multiplies packed rows and the columns of panel `idx`.
+    fn run_panel(&self, lhs: Rows<'_>, first: usize, row_terms: Option<&[i32]>, idx: usize) {
+        self.rhs.panels.with_panel(idx, |panel| self.run_block(lhs, first, row_terms, panel, idx * PANEL));
+    }
+
+    /// Multiplies packed rows and the columns of `panel`, the first of which is column `first_col`.
+    fn run_block(
+        &self,
+        lhs: Rows<'_>,
+        first: usize,
+        row_terms: Option<&[i32]>,
+        panel: Panel<'_>,
+        first_col: usize,
+    ) {
         let range = first_col..first_col + panel.n_cols;
         let block = |finish, out_stride| Block {
             rows: lhs,

@@ -26,6 +26,7 @@ mod avx2;
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avxvnni;
+pub(crate) mod nibbles;
 pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,12 @@ pub(crate) const DEPTH_STEP: usize = 64;
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Line(pub(crate) [i8; 64]);
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
 
 impl Line {
     pub(crate) const ZERO: Self = Self([0; 64]);
@@ -191,9 +198,9 @@ pub(crate) struct Rows<'a> {
 /// One panel of packed columns, the right factor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a> {
-    /// The first half's steps of one or two lines, then the second's, padded with zeros to a multiple of [`DEPTH_STEP`] inner
-    /// elements.
-    pub(crate) lines: &'a [Line],
+    /// The steps of the first 32 columns, of one or two lines, and those of the others, if any; as many as the kernel reads,
+    /// those beyond the depth zeros.
+    pub(crate) halves: [&'a [Line]; 2],
     /// Columns that exist; the others are zeros.
     pub(crate) n_cols: usize,
 }
@@ -204,15 +211,21 @@ impl<'a> Panel<'a> {
         self.n_cols.div_ceil(LANES)
     }
 
+    /// Lines from step to step of a half.
+    pub(crate) fn pitch(&self, half: usize) -> usize {
+        if half == 0 { self.n_lines().min(2) } else { self.n_lines().saturating_sub(2) }
+    }
+
     /// Where the columns of `line` begin, and the lines from one step of them to the next.
     pub(crate) fn column(&self, line: usize) -> (&'a [Line], usize) {
-        let n_steps = self.lines.len() / self.n_lines();
-        let in_first = self.n_lines().min(2);
-        if line < 2 {
-            (&self.lines[line.min(self.lines.len())..], in_first)
-        } else {
-            (&self.lines[(n_steps * in_first + line - 2).min(self.lines.len())..], self.n_lines() - in_first)
-        }
+        let half = self.halves[line / 2];
+        (&half[(line % 2).min(half.len())..], self.pitch(line / 2))
+    }
+
+    /// What comes after so many steps of four inner elements.
+    pub(crate) fn after(&self, step: usize) -> Self {
+        let part = |half: usize| &self.halves[half][step * self.pitch(half)..];
+        Self { halves: [part(0), part(1)], ..*self }
     }
 }
 
@@ -402,8 +415,10 @@ impl Block<'_> {
         let last = rows.n_rows.checked_sub(1).map_or(0, |last| last * rows.stride + rows.len);
         assert!(last <= rows.data.len(), "rows end outside of their slice");
         assert!((1..=PANEL).contains(&panel.n_cols), "a panel has 1 to 64 columns");
-        let steps = self.depth.div_ceil(DEPTH_STEP) * (DEPTH_STEP / GROUP);
-        assert_eq!(panel.lines.len(), steps * panel.n_lines(), "a panel has another depth");
+        let n_steps = self.depth.next_multiple_of(reads) / GROUP;
+        for (half, lines) in panel.halves.iter().enumerate() {
+            assert!(lines.len() >= n_steps * panel.pitch(half), "a panel is less deep");
+        }
         let n_cols = panel.n_cols;
         assert_eq!(self.cols.sums.len(), n_cols, "each column has a sum");
         assert!(self.cols.bias.is_none_or(|bias| bias.len() == n_cols), "each column has a bias or none has");

@@ -78,6 +78,7 @@ struct GemmlowpPage;
 mod error;
 pub mod fixedpoint;
 mod gemm;
+mod grouped;
 mod job;
 mod kernel;
 mod matrix;
@@ -85,12 +86,14 @@ mod multiplier;
 mod output;
 mod pack;
 mod parallel;
+mod place;
 mod quantize;
 mod reference;
 mod scratch;
 
 pub use error::{Error, Result};
 pub use gemm::{Gemm, PackedLhs, PackedRhs, Quantized, gemm, gemm_packed, gemm_packed_lhs};
+pub use grouped::{GroupedRhs, gemm_grouped};
 pub use kernel::Isa;
 pub use matrix::{MatMut, MatRef, Order};
 pub use multiplier::{

@@ -1,7 +1,7 @@
 //! Operands in the form that kernels read.
 
-use crate::kernel::{DEPTH_STEP, GROUP, LANES, Line, PANEL, Panel};
-use crate::{MatRef, Order};
+use crate::kernel::{DEPTH_STEP, GROUP, LANES, Line, PANEL, Panel, nibbles};
+use crate::{Error, MatRef, Order, Result, scratch};
 
 /// Columns of half a panel.
 const HALF: usize = PANEL / 2;
@@ -89,55 +89,55 @@ pub(crate) mod sealed {
 /// A right factor in panels, with the sums of its columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
-    lines: Vec<Line>,
+    store: Store,
     /// Of the signed elements.
     pub(crate) col_sums: Vec<i32>,
     pub(crate) depth: usize,
     pub(crate) cols: usize,
 }
 
+/// The lines of all panels.
+#[derive(Clone, Debug)]
+enum Store {
+    /// A byte for an element.
+    Bytes(Vec<Line>),
+    /// Half a byte for an element, two lines in one: the first in the low halves, with 8 added to each element.
+    Nibbles(Vec<Line>),
+}
+
 impl Panels {
     /// Packs `rhs`, depth × columns.
     pub(crate) fn new<T: Byte>(rhs: MatRef<'_, T>) -> Self {
         let (depth, cols) = (rhs.rows(), rhs.cols());
-        let steps = steps(depth);
-        let mut packed = Self {
-            lines: vec![Line::ZERO; steps * cols.div_ceil(LANES)],
-            col_sums: vec![0; cols],
-            depth,
-            cols,
-        };
-        let (data, layout) = (rhs.data(), rhs.layout());
+        let mut lines = vec![Line::ZERO; steps(depth) * cols.div_ceil(LANES)];
+        let mut col_sums = vec![0; cols];
         for first in (0..cols).step_by(LANES) {
-            let (start, pitch) = packed.place(first);
+            let (start, pitch) = place(depth, cols, first);
             let n_cols = (cols - first).min(LANES);
-            let lines = packed.lines[start.min(steps * cols.div_ceil(LANES))..].iter_mut().step_by(pitch);
-            let sums = &mut packed.col_sums[first..first + n_cols];
-            for (line, k) in lines.zip((0..depth).step_by(GROUP)) {
-                let n_rows = (depth - k).min(GROUP);
-                match layout.order {
-                    Order::RowMajor => {
-                        for i in 0..n_rows {
-                            let row = &data[(k + i) * layout.stride + first..][..n_cols];
-                            for ((lane, value), sum) in row.iter().enumerate().zip(sums.iter_mut()) {
-                                line.0[lane * GROUP + i] = value.signed();
-                                *sum += i32::from(value.signed());
-                            }
-                        }
-                    }
-                    Order::ColMajor => {
-                        for (lane, sum) in sums.iter_mut().enumerate() {
-                            let col = &data[(first + lane) * layout.stride + k..][..n_rows];
-                            for (i, value) in col.iter().enumerate() {
-                                line.0[lane * GROUP + i] = value.signed();
-                                *sum += i32::from(value.signed());
-                            }
-                        }
-                    }
-                }
-            }
+            let lines = lines.iter_mut().skip(start).step_by(pitch);
+            pack_columns(rhs, first, lines, &mut col_sums[first..first + n_cols]);
         }
-        packed
+        Self { store: Store::Bytes(lines), col_sums, depth, cols }
+    }
+
+    /// Packs `rhs`, depth × columns, in half a byte for an element.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an element outside −8 to 7.
+    pub(crate) fn nibbles(rhs: MatRef<'_, i8>) -> Result<Self> {
+        let mut packed = Self::new(rhs);
+        let Store::Bytes(lines) = &packed.store else { unreachable!("`new` stores bytes") };
+        if let Some(wrong) = lines.iter().flat_map(|line| line.0).find(|q| !(-8..8).contains(q)) {
+            return Err(Error::invalid("rhs", "4-bit elements, -8 to 7", wrong));
+        }
+        // Panels have an even number of lines: 16 steps at least.
+        let pairs = lines
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[low, high]| Line(std::array::from_fn(|i| (low.0[i] + 8) | (high.0[i] + 8) << 4)));
+        packed.store = Store::Nibbles(pairs.collect());
+        Ok(packed)
     }
 
     /// Panels.
@@ -145,29 +145,70 @@ impl Panels {
         self.cols.div_ceil(PANEL)
     }
 
-    /// Columns of panel `idx`.
-    fn panel_cols(&self, idx: usize) -> usize {
-        (self.cols - idx * PANEL).min(PANEL)
-    }
-
-    /// The first line of the columns from `col` on, and the lines from one step of them to the next.
-    fn place(&self, col: usize) -> (usize, usize) {
-        let half = col / HALF * HALF;
-        let pitch = (self.cols - half).min(HALF).div_ceil(LANES);
-        (steps(self.depth) * (half / LANES) + (col - half) / LANES, pitch)
-    }
-
-    /// Panel `idx`.
-    pub(crate) fn panel(&self, idx: usize) -> Panel<'_> {
-        let n_cols = self.panel_cols(idx);
+    /// Lends panel `idx`, unpacked where it is stored in half bytes.
+    pub(crate) fn with_panel<R>(&self, idx: usize, run: impl FnOnce(Panel<'_>) -> R) -> R {
+        let n_cols = (self.cols - idx * PANEL).min(PANEL);
         let start = steps(self.depth) * idx * (PANEL / LANES);
-        let lines = &self.lines[start..][..steps(self.depth) * n_cols.div_ceil(LANES)];
-        Panel { lines, n_cols }
+        let len = steps(self.depth) * n_cols.div_ceil(LANES);
+        match &self.store {
+            Store::Bytes(lines) => run(self.halves(&lines[start..start + len], n_cols)),
+            Store::Nibbles(pairs) => scratch::lines(len, |lines| {
+                nibbles::unpack(&pairs[start / 2..(start + len) / 2], lines);
+                run(self.halves(lines, n_cols))
+            }),
+        }
+    }
+
+    /// The panel of these lines, one half of them after the other.
+    fn halves<'a>(&self, lines: &'a [Line], n_cols: usize) -> Panel<'a> {
+        let (first, second) = lines.split_at(steps(self.depth) * n_cols.div_ceil(LANES).min(2));
+        Panel { halves: [first, second], n_cols }
     }
 
     /// Bytes that it holds.
     pub(crate) fn size_bytes(&self) -> usize {
-        size_of_val(&self.lines[..]) + size_of_val(&self.col_sums[..])
+        let (Store::Bytes(lines) | Store::Nibbles(lines)) = &self.store;
+        size_of_val(&lines[..]) + size_of_val(&self.col_sums[..])
+    }
+}
+
+/// The first line of the columns from `col` on, and the lines from one step of them to the next.
+fn place(depth: usize, cols: usize, col: usize) -> (usize, usize) {
+    let half = col / HALF * HALF;
+    let pitch = (cols - half).min(HALF).div_ceil(LANES);
+    (steps(depth) * (half / LANES) + (col - half) / LANES, pitch)
+}
+
+/// Writes the columns from `first` on, one for each of `sums`, to `lines`, a line for each step, and adds them to `sums`.
+fn pack_columns<'a, T: Byte>(
+    rhs: MatRef<'_, T>,
+    first: usize,
+    lines: impl Iterator<Item = &'a mut Line>,
+    sums: &mut [i32],
+) {
+    let (data, layout, depth) = (rhs.data(), rhs.layout(), rhs.rows());
+    for (line, k) in lines.zip((0..depth).step_by(GROUP)) {
+        let n_rows = (depth - k).min(GROUP);
+        match layout.order {
+            Order::RowMajor => {
+                for i in 0..n_rows {
+                    let row = &data[(k + i) * layout.stride + first..][..sums.len()];
+                    for ((lane, value), sum) in row.iter().enumerate().zip(sums.iter_mut()) {
+                        line.0[lane * GROUP + i] = value.signed();
+                        *sum += i32::from(value.signed());
+                    }
+                }
+            }
+            Order::ColMajor => {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    let col = &data[(first + lane) * layout.stride + k..][..n_rows];
+                    for (i, value) in col.iter().enumerate() {
+                        line.0[lane * GROUP + i] = value.signed();
+                        *sum += i32::from(value.signed());
+                    }
+                }
+            }
+        }
     }
 }
 

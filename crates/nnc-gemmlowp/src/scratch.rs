@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 
-use crate::kernel::DEPTH_STEP;
+use crate::kernel::{DEPTH_STEP, Line};
 
 #[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
     terms: Vec<i32>,
     sums: Vec<i32>,
+    lines: Vec<Line>,
+    reals: Vec<f32>,
 }
 
 thread_local! {
@@ -47,4 +49,14 @@ pub(crate) fn terms<R>(len: usize, run: impl FnOnce(&mut [i32]) -> R) -> R {
 /// Lends `len` sums, with anything in them.
 pub(crate) fn sums<R>(len: usize, run: impl FnOnce(&mut [i32]) -> R) -> R {
     lend(|kept| &mut kept.sums, len, 1, run)
+}
+
+/// Lends `len` lines, with anything in them.
+pub(crate) fn lines<R>(len: usize, run: impl FnOnce(&mut [Line]) -> R) -> R {
+    lend(|kept| &mut kept.lines, len, 1, run)
+}
+
+/// Lends `len` real numbers, with anything in them.
+pub(crate) fn reals<R>(len: usize, run: impl FnOnce(&mut [f32]) -> R) -> R {
+    lend(|kept| &mut kept.reals, len, 1, run)
 }

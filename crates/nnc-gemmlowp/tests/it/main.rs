@@ -7,5 +7,6 @@
 mod fixedpoint;
 mod gemm;
 mod golden;
+mod low_bit;
 mod multiplier;
 mod quantize;
