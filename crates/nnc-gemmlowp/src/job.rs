@@ -5,11 +5,12 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::gemm::{PackedRhs, Quantized};
+use crate::gemm::PackedRhs;
 use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Requant, Rows};
+use crate::lhs::Lhs;
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
-use crate::pack::{Byte, pack_rows, row_stride};
+use crate::pack::row_stride;
 use crate::parallel::{Grid, for_each};
 use crate::scratch;
 use crate::{Error, MatMut, Order, Result};
@@ -28,7 +29,7 @@ enum How<'a> {
 /// A checked product.
 pub(crate) struct Job<'a, L, O> {
     kernel: Kernel,
-    lhs: Quantized<'a, L>,
+    lhs: L,
     rhs: &'a PackedRhs,
     stages: &'a [Stage<'a>],
     how: How<'a>,
@@ -47,16 +48,16 @@ struct Place<O>(*mut O);
 // SAFETY: a `Job` borrows the result mutably, and its tasks write disjoint rows and columns of it.
 unsafe impl<O: Send> Sync for Place<O> {}
 
-impl<'a, L: Byte, O: Element> Job<'a, L, O> {
+impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
     /// Checks a product and decides how it is done.
     pub(crate) fn new(
         kernel: Kernel,
-        lhs: Quantized<'a, L>,
+        lhs: L,
         rhs: &'a PackedRhs,
         stages: &'a [Stage<'a>],
         mut out: MatMut<'a, O>,
     ) -> Result<Self> {
-        let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.cols());
+        let (rows, depth, cols) = (lhs.n_rows(), lhs.depth(), rhs.cols());
         if depth != rhs.depth() {
             let found = (rhs.depth(), cols);
             return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
@@ -66,12 +67,7 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
             return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
         }
         output::check(stages, rows, cols, O::IS_REAL)?;
-        let product = lhs.max_magnitude() * rhs.max_magnitude;
-        let max = usize::try_from(i64::from(i32::MAX) / product.max(1)).unwrap_or(usize::MAX);
-        if depth > max {
-            return Err(Error::DepthOverflow { depth, max });
-        }
-        let max_sum = product * i64::try_from(depth).expect("checked above");
+        let max_sum = max_sum(lhs.max_magnitude() * rhs.max_magnitude, depth)?;
         let (how, bias) = Self::plan(stages, max_sum, out.layout().order);
         Ok(Self {
             kernel,
@@ -140,7 +136,7 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
     /// Multiplies.
     pub(crate) fn run(&self) {
         let grid = Grid::new(
-            self.lhs.matrix.rows(),
+            self.lhs.n_rows(),
             self.rhs.panels.len(),
             self.rhs.depth().max(1),
             self.kernel.products_per_ns(),
@@ -153,20 +149,12 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
 
     /// Multiplies `rows` and the columns of `panels`.
     fn run_task(&self, rows: Range<usize>, panels: Range<usize>) {
-        let (matrix, depth) = (self.lhs.matrix, self.rhs.depth());
-        let layout = matrix.layout();
-        let direct = L::as_unsigned(matrix.data()).filter(|data| {
-            let in_place = || self.kernel.reads_in_place(data, depth, layout.stride);
-            layout.order == Order::RowMajor && depth > 0 && in_place()
-        });
-        if let Some(data) = direct {
-            let data = &data[rows.start * layout.stride..];
-            let lhs = Rows { data, stride: layout.stride, n_rows: rows.len(), len: depth };
+        if let Some(lhs) = self.lhs.in_place(self.kernel, rows.clone()) {
             return self.run_rows(lhs, rows.start, panels);
         }
-        let stride = row_stride(depth);
+        let stride = row_stride(self.rhs.depth());
         scratch::bytes(rows.len() * stride, |data| {
-            pack_rows(matrix, rows.start, data, stride);
+            self.lhs.pack(rows.start, data, stride);
             let lhs = Rows { data, stride, n_rows: rows.len(), len: stride };
             self.run_rows(lhs, rows.start, panels);
         });
@@ -240,7 +228,7 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
 
     /// What the zero points and a bias add to the sums of columns: depth · zₗ · zᵣ − zₗ · Σ r + bias.
     fn columns(&self, cols: Range<usize>) -> Columns<'_> {
-        let zero_point = self.lhs.zero_point.value() + L::TO_UNSIGNED;
+        let zero_point = self.lhs.zero_point();
         // Modulo 2^32, as every sum: `Job::new` saw that what they come to fits.
         let depth = i32::try_from(self.rhs.depth()).expect("checked by Job::new");
         let constant = depth.wrapping_mul(zero_point).wrapping_mul(self.rhs.zero_point);
@@ -267,6 +255,15 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
         };
         Some(Requant { multipliers, zero_point, min, max })
     }
+}
+
+/// The largest magnitude of a sum of `depth` products, where each one's is at most `product`.
+pub(crate) fn max_sum(product: i64, depth: usize) -> Result<i64> {
+    let max = usize::try_from(i64::from(i32::MAX) / product.max(1)).unwrap_or(usize::MAX);
+    if depth > max {
+        return Err(Error::DepthOverflow { depth, max });
+    }
+    Ok(product * i64::try_from(depth).expect("checked above"))
 }
 
 /// The sum of a row's bytes.

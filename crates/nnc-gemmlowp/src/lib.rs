@@ -75,11 +75,13 @@
 #[doc = include_str!("../../../docs/gemmlowp.md")]
 struct GemmlowpPage;
 
+mod conv2d;
 mod error;
 pub mod fixedpoint;
 mod gemm;
 mod job;
 mod kernel;
+mod lhs;
 mod matrix;
 mod multiplier;
 mod output;
@@ -89,6 +91,7 @@ mod quantize;
 mod reference;
 mod scratch;
 
+pub use conv2d::{Conv2dConfig, Image, ImageLayout, ImageMut, PackedConv2d, Padding, reference_conv2d};
 pub use error::{Error, Result};
 pub use gemm::{Gemm, PackedLhs, PackedRhs, Quantized, gemm, gemm_packed, gemm_packed_lhs};
 pub use kernel::Isa;
