@@ -75,7 +75,7 @@ impl Conv2dConfig {
         let cols = padded(size.1, padding.left, padding.right)?;
         let (height, width) = (reach(kernel.0, dilation.0)?, reach(kernel.1, dilation.1)?);
         if height > rows || width > cols {
-            let expected = format!("at most the padded image, {rows} x {cols},");
+            let expected = format!("at most the padded image, {rows} x {cols}");
             return Err(Error::invalid("kernel", expected, format!("{height} x {width} with dilation")));
         }
         Ok(((rows - height) / stride.0 + 1, (cols - width) / stride.1 + 1))
