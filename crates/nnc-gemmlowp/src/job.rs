@@ -68,7 +68,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
         }
         output::check(stages, rows, cols, O::IS_REAL)?;
         let max_sum = max_sum(lhs.max_magnitude() * rhs.max_magnitude, depth)?;
-        let (how, bias) = Self::plan(stages, max_sum, out.layout().order);
+        let (how, bias) = Self::plan(stages, max_sum);
         Ok(Self {
             kernel,
             lhs,
@@ -84,13 +84,12 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
     }
 
     /// How these stages are done, and the bias that the kernel adds.
-    fn plan(stages: &'a [Stage<'a>], max_sum: i64, order: Order) -> (How<'a>, Option<Per<'a, i32>>) {
+    fn plan(stages: &'a [Stage<'a>], max_sum: i64) -> (How<'a>, Option<Per<'a, i32>>) {
         let (bias, rest) = match stages {
             [Stage::Bias(bias), rest @ ..] => (Some(*bias), rest),
             _ => (None, stages),
         };
         let fused = match (rest, O::BYTE) {
-            _ if order == Order::ColMajor => None,
             ([], None) if !O::IS_REAL && O::finish(std::ptr::null_mut(), None).is_some() => Some(How::Sums),
             ([Stage::Scale { multiplier, offset }], Some((min, max))) => {
                 Self::bytes(*multiplier, *offset, (min, max), max_sum, bias)
@@ -194,14 +193,26 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
             finish,
             out_stride,
         };
+        // Of a row-major result; others only ask whether the kernel can write them.
         let at = self.out.0.wrapping_add(first * self.out_stride + first_col);
         let fused = match self.how {
             How::Stages => None,
             _ => O::finish(at, self.requant(range.clone())),
         };
         match fused {
-            // SAFETY: the result has these rows and columns, row-major (`plan`), and no other task writes them.
-            Some(finish) => unsafe { self.kernel.run(&block(finish, self.out_stride)) },
+            Some(finish) if self.out_order == Order::RowMajor => {
+                // SAFETY: the result has these rows and columns, and no other task writes them.
+                unsafe { self.kernel.run(&block(finish, self.out_stride)) }
+            }
+            Some(_) => scratch::sums(lhs.n_rows * PANEL, |sums| {
+                // Sums and bytes, the elements that kernels write, are no larger than sums.
+                let results = sums.as_mut_ptr().cast::<O>();
+                let finish = O::finish(results, self.requant(range.clone())).expect("it was one above");
+                // SAFETY: `sums` has room for 64 results of each row.
+                unsafe { self.kernel.run(&block(finish, PANEL)) };
+                // SAFETY: the kernel wrote these rows and columns.
+                unsafe { self.turn(results, lhs.n_rows, panel.n_cols, (first, first_col)) };
+            }),
             None => scratch::sums(lhs.n_rows * PANEL, |sums| {
                 let finish = Finish::Sums(sums.as_mut_ptr());
                 // SAFETY: `sums` has 64 columns for each row.
@@ -223,6 +234,32 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
             let value = output::store::<O>(self.stages, sum, row, col);
             // SAFETY: the result has this row and column, and no other task writes them.
             unsafe { self.out.0.add(row * row_step + col * col_step).write(value) };
+        }
+    }
+
+    /// Copies results, a row every 64, to the columns from `first_col` on of a column-major result.
+    ///
+    /// Some rows at a time, so that they stay in the first cache while column after column is written.
+    ///
+    /// # Safety
+    /// `results` must be valid for reads of `n_rows` × `n_cols`, and no other task may write those of the result.
+    unsafe fn turn(
+        &self,
+        results: *const O,
+        n_rows: usize,
+        n_cols: usize,
+        (first, first_col): (usize, usize),
+    ) {
+        const BLOCK: usize = 64;
+        for start in (0..n_rows).step_by(BLOCK) {
+            let rows = start..n_rows.min(start + BLOCK);
+            for col in 0..n_cols {
+                let out = self.out.0.wrapping_add((first_col + col) * self.out_stride + first);
+                for row in rows.clone() {
+                    // SAFETY: the caller's promise; the result has this row and column.
+                    unsafe { out.add(row).write(results.add(row * PANEL + col).read()) };
+                }
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! How windows lie over an image, and what comes out.
 
+use std::ops::Range;
+
 use crate::{Error, Result};
 
 /// Rows and columns of zeros round an image.
@@ -138,6 +140,14 @@ impl Geometry {
     pub(crate) fn col(&self, ox: usize, kx: usize) -> Option<usize> {
         let Conv2dConfig { stride, dilation, padding, .. } = self.config;
         (ox * stride.1 + kx * dilation.1).checked_sub(padding.left).filter(|&x| x < self.input.1)
+    }
+
+    /// The image's rows under the windows of `rows` (at least one) of the result.
+    pub(crate) fn rows_under(&self, rows: Range<usize>) -> Range<usize> {
+        let (Conv2dConfig { kernel, stride, padding, dilation, .. }, (h, _)) = (self.config, self.input);
+        let last = (rows.end - 1) * stride.0 + (kernel.0 - 1) * dilation.0;
+        let start = (rows.start * stride.0).saturating_sub(padding.top).min(h);
+        start..(last + 1).saturating_sub(padding.top).clamp(start, h)
     }
 
     /// Whether the windows are the pixels themselves.

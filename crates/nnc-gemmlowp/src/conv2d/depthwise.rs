@@ -1,23 +1,28 @@
 //! Depthwise convolutions: each output channel sees one input channel.
 //!
 //! There is no sum over channels for a product of matrices to do, so the loops run over taps, and inside over what lies side by
-//! side in the result: channels of a pixel, or pixels of a row. They are plain Rust, compiled once more for AVX2 and for
-//! AVX-512; integers make the bits the same.
+//! side in the result: channels of a pixel, or pixels of a row. Where that lies apart in the image, or where a channel has more
+//! than one output, the part that a task sees is put in order first. The loops are plain Rust, compiled once more for AVX2 and
+//! for AVX-512; integers make the bits the same.
 #![allow(unsafe_code, reason = "the call from a detected instruction set to the loops compiled for it")]
 
 use std::ops::Range;
 
 use super::config::Geometry;
 use super::image::{Image, ImageLayout, ImageMut};
+use super::turn::turn;
 use crate::job;
 use crate::kernel::{Isa, Kernel};
 use crate::output::{Element, Per, Stage};
 use crate::pack::Byte;
 use crate::parallel::{TASKS, for_each_chunk};
-use crate::{Result, gemm};
+use crate::{Result, gemm, scratch};
 
 /// Sums that are kept in registers.
 const BLOCK: usize = 64;
+
+/// Bytes put in order at once, about: they stay in the second cache.
+const STRIP: usize = 256 << 10;
 
 /// Weights of a depthwise convolution.
 #[derive(Clone, Debug)]
@@ -57,28 +62,30 @@ impl Depthwise {
         if out.data.is_empty() {
             return Ok(());
         }
-        let (n_rows, width) = geometry.output;
-        let (layout, n_images) = (out.layout, out.shape.0);
-        let task = Task { weights: self, image, geometry, stages };
-        let ns = out.data.len().saturating_mul(self.n_taps) / products_per_ns(kernel.isa());
-        let lines = match layout {
-            ImageLayout::Nhwc => (n_images * n_rows).div_ceil(TASKS),
-            ImageLayout::Nchw => n_rows,
-        };
-        let line = if layout == ImageLayout::Nhwc { width * self.outputs } else { width };
-        for_each_chunk(out.data, lines * line, ns, |i, out| {
-            for (j, out) in out.chunks_exact_mut(line).enumerate() {
-                let idx = i * lines + j;
-                let line = match layout {
-                    ImageLayout::Nhwc => Line::Pixels { image: idx / n_rows },
-                    ImageLayout::Nchw => {
-                        let plane = idx / n_rows;
-                        Line::Plane { image: plane / self.outputs, output: plane % self.outputs }
+        let ((n_rows, width), isa) = (geometry.output, kernel.isa());
+        let task = Task { weights: self, geometry, stages, zero_point: image.zero_point.value() };
+        let ns = out.data.len().saturating_mul(self.n_taps) / products_per_ns(isa);
+        match out.layout {
+            ImageLayout::Nhwc => {
+                let line = width * self.outputs;
+                let most = (STRIP / line.max(geometry.input.1 * self.outputs)).max(1);
+                let lines = (out.shape.0 * n_rows).div_ceil(TASKS).min(most);
+                for_each_chunk(out.data, lines * line, ns, |i, mut out| {
+                    let mut first = i * lines;
+                    while !out.is_empty() {
+                        let (n, oy) = (first / n_rows, first % n_rows);
+                        let rows = oy..n_rows.min(oy + out.len() / line);
+                        first += rows.len();
+                        let (part, rest) = out.split_at_mut(rows.len() * line);
+                        task.pixels(isa, (image, n), rows, part);
+                        out = rest;
                     }
-                };
-                run_line(kernel.isa(), &task, (line, idx % n_rows), out);
+                });
             }
-        });
+            ImageLayout::Nchw => for_each_chunk(out.data, n_rows * width, ns, |i, out| {
+                task.plane(isa, (image, i / self.outputs), i % self.outputs, out);
+            }),
+        }
         Ok(())
     }
 }
@@ -92,62 +99,127 @@ fn products_per_ns(isa: Isa) -> usize {
     }
 }
 
-/// What a line of the result holds.
-#[derive(Clone, Copy, Debug)]
-enum Line {
-    /// Pixels with their channels side by side.
-    Pixels { image: usize },
-    /// The pixels of one channel.
-    Plane { image: usize, output: usize },
-}
-
 /// A convolution, checked.
-struct Task<'a, T> {
+#[derive(Clone, Copy)]
+struct Task<'a> {
     weights: &'a Depthwise,
-    image: Image<'a, T>,
     geometry: Geometry,
     stages: &'a [Stage<'a>],
+    zero_point: i32,
 }
 
-/// Computes one line of the result, row `oy` of its image, with what `isa` has.
-fn run_line<T: Byte, O: Element>(isa: Isa, task: &Task<'_, T>, (line, oy): (Line, usize), out: &mut [O]) {
+/// A part of the result, and what of an image it is computed from.
+enum Part<'a, T, O> {
+    /// Whole rows from `first` on with the channels of a pixel side by side; `data` begins with row `first_row` of the image and
+    /// has a value for each output of a pixel.
+    Pixels { data: &'a [T], first_row: usize, first: usize, out: &'a mut [O] },
+    /// All pixels of one channel.
+    Plane { data: &'a [T], output: usize, out: &'a mut [O] },
+}
+
+impl Task<'_> {
+    /// The same for bytes made unsigned.
+    fn unsigned<T: Byte>(self) -> Self {
+        Self { zero_point: self.zero_point + T::TO_UNSIGNED, ..self }
+    }
+
+    /// Computes `rows` of image `n` with the channels of a pixel side by side.
+    fn pixels<T: Byte, O: Element>(
+        &self,
+        isa: Isa,
+        (image, n): (Image<'_, T>, usize),
+        rows: Range<usize>,
+        out: &mut [O],
+    ) {
+        let (_, c, h, w) = image.shape;
+        let (data, outputs) = (&image.data[n * c * h * w..][..c * h * w], self.weights.outputs);
+        let first = rows.start;
+        if image.layout == ImageLayout::Nhwc && outputs == c {
+            return run(isa, self, Part::Pixels { data, first_row: 0, first, out });
+        }
+        let (below, per_channel) = (self.geometry.rows_under(rows), outputs / c);
+        let n_pixels = below.len() * w;
+        scratch::strip(n_pixels * outputs, |strip| {
+            for repeat in (0..per_channel).filter(|_| n_pixels > 0) {
+                let (to, sizes) = ((&mut strip[repeat..], per_channel, outputs), (c, n_pixels));
+                let start = below.start * w;
+                match image.layout {
+                    ImageLayout::Nhwc => turn((&data[start * c..], 1, c), to, sizes, T::unsigned),
+                    ImageLayout::Nchw => turn((&data[start..], h * w, 1), to, sizes, T::unsigned),
+                }
+            }
+            let part = Part::Pixels { data: &*strip, first_row: below.start, first, out };
+            run(isa, &self.unsigned::<T>(), part);
+        });
+    }
+
+    /// Computes the pixels of one output channel of image `n`.
+    fn plane<T: Byte, O: Element>(
+        &self,
+        isa: Isa,
+        (image, n): (Image<'_, T>, usize),
+        output: usize,
+        out: &mut [O],
+    ) {
+        let (_, c, h, w) = image.shape;
+        let data = &image.data[n * c * h * w..][..c * h * w];
+        let channel = output / (self.weights.outputs / c);
+        if image.layout == ImageLayout::Nchw {
+            let data = &data[channel * h * w..][..h * w];
+            return run(isa, self, Part::Plane { data, output, out });
+        }
+        scratch::strip(h * w, |strip| {
+            for (to, from) in strip.iter_mut().zip(data.iter().skip(channel).step_by(c)) {
+                *to = from.unsigned();
+            }
+            run(isa, &self.unsigned::<T>(), Part::Plane { data: &*strip, output, out });
+        });
+    }
+}
+
+/// Computes a part of the result with what `isa` has.
+fn run<T: Byte, O: Element>(isa: Isa, task: &Task<'_>, part: Part<'_, T, O>) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn avx2<T: Byte, O: Element>(task: &Task<'_, T>, line: Line, oy: usize, out: &mut [O]) {
-            task.run(line, oy, out);
+        fn avx2<T: Byte, O: Element>(task: &Task<'_>, part: Part<'_, T, O>) {
+            task.run(part);
         }
 
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-        fn avx512<T: Byte, O: Element>(task: &Task<'_, T>, line: Line, oy: usize, out: &mut [O]) {
-            task.run(line, oy, out);
+        fn avx512<T: Byte, O: Element>(task: &Task<'_>, part: Part<'_, T, O>) {
+            task.run(part);
         }
 
         match isa {
             Isa::Scalar => {}
             // SAFETY: the instruction set is that of a `Kernel`, so the processor has it, and AVX2.
-            Isa::Avx2 | Isa::AvxVnni => return unsafe { avx2(task, line, oy, out) },
+            Isa::Avx2 | Isa::AvxVnni => return unsafe { avx2(task, part) },
             // SAFETY: the processor has AVX-512 with bytes and short vectors: both kernels need it.
-            Isa::Avx512Vnni | Isa::Amx => return unsafe { avx512(task, line, oy, out) },
+            Isa::Avx512Vnni | Isa::Amx => return unsafe { avx512(task, part) },
         }
     }
     let _ = isa;
-    task.run(line, oy, out);
+    task.run(part);
 }
 
 #[allow(clippy::inline_always, reason = "compiled for the instruction set of each caller")]
-impl<T: Byte> Task<'_, T> {
+impl Task<'_> {
     #[inline(always)]
-    fn run<O: Element>(&self, line: Line, oy: usize, out: &mut [O]) {
-        match line {
-            Line::Pixels { image } => {
-                for (ox, out) in out.chunks_exact_mut(self.weights.outputs).enumerate() {
-                    self.pixel((image, oy, ox), out);
+    fn run<T: Byte, O: Element>(&self, part: Part<'_, T, O>) {
+        let (outputs, width) = (self.weights.outputs, self.geometry.output.1);
+        match part {
+            Part::Pixels { data, first_row, first, out } => {
+                for (i, out) in out.chunks_exact_mut(outputs).enumerate() {
+                    let place = (first + i / width, i % width);
+                    self.run_pixel((data, first_row), place, out);
                 }
             }
-            Line::Plane { image, output } => {
-                for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-                    self.part_of_plane((image, output), (oy, i * BLOCK), out);
+            Part::Plane { data, output, out } => {
+                for (oy, out) in out.chunks_exact_mut(width).enumerate() {
+                    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+                        self.run_columns(data, output, (oy, i * BLOCK), out);
+                    }
                 }
             }
         }
@@ -155,71 +227,62 @@ impl<T: Byte> Task<'_, T> {
 
     /// The outputs of one pixel.
     #[inline(always)]
-    fn pixel<O: Element>(&self, (image, oy, ox): (usize, usize, usize), out: &mut [O]) {
-        let (_, c, h, w) = self.image.shape;
-        let (outputs, data) = (self.weights.outputs, &self.image.data[image * c * h * w..][..c * h * w]);
-        let is_direct = self.image.layout == ImageLayout::Nhwc && outputs == c;
-        let (across, per_channel) = (self.geometry.config.kernel.1, outputs / c);
+    fn run_pixel<T: Byte, O: Element>(
+        &self,
+        (data, first_row): (&[T], usize),
+        (oy, ox): (usize, usize),
+        out: &mut [O],
+    ) {
+        let ((_, w), outputs) = (self.geometry.input, self.weights.outputs);
+        let (down, across) = self.geometry.config.kernel;
         for (i, out) in out.chunks_mut(BLOCK).enumerate() {
             let (first, mut sums) = (i * BLOCK, [0_i32; BLOCK]);
-            for tap in 0..self.weights.n_taps {
-                let place = (self.geometry.row(oy, tap / across), self.geometry.col(ox, tap % across));
-                let (Some(y), Some(x)) = place else { continue };
-                let weights = &self.weights.weights[tap * outputs + first..][..out.len()];
-                if is_direct {
-                    self.add(&mut sums, &data[(y * w + x) * c + first..][..out.len()], weights);
-                } else {
-                    let (pixel, channel) = match self.image.layout {
-                        ImageLayout::Nhwc => ((y * w + x) * c, 1),
-                        ImageLayout::Nchw => (y * w + x, h * w),
-                    };
-                    for ((sum, &weight), output) in sums.iter_mut().zip(weights).zip(first..) {
-                        let value = data[pixel + output / per_channel * channel];
-                        *sum += self.value(value) * i32::from(weight);
-                    }
+            for ky in 0..down {
+                let Some(y) = self.geometry.row(oy, ky) else { continue };
+                for kx in 0..across {
+                    let Some(x) = self.geometry.col(ox, kx) else { continue };
+                    let at = ((y - first_row) * w + x) * outputs + first;
+                    let weights = &self.weights.weights[(ky * across + kx) * outputs + first..][..out.len()];
+                    self.add(&mut sums, &data[at..][..out.len()], weights);
                 }
             }
-            finish(self.stages, &mut sums[..out.len()], |i| first + i, out);
+            finish(self.stages, &mut sums, Cols::From(first), out);
         }
     }
 
     /// Pixels of row `oy` of one output channel, from column `first` on.
     #[inline(always)]
-    fn part_of_plane<O: Element>(
+    fn run_columns<T: Byte, O: Element>(
         &self,
-        (image, output): (usize, usize),
+        data: &[T],
+        output: usize,
         (oy, first): (usize, usize),
         out: &mut [O],
     ) {
-        let Geometry { config, .. } = self.geometry;
-        let (_, c, h, w) = self.image.shape;
-        let data = &self.image.data[image * c * h * w..][..c * h * w];
-        let channel = output / (self.weights.outputs / c);
-        let (start, pitch) = match self.image.layout {
-            ImageLayout::Nhwc => (channel, c),
-            ImageLayout::Nchw => (channel * h * w, 1),
-        };
+        let Geometry { config, input: (_, w), .. } = self.geometry;
         let mut sums = [0_i32; BLOCK];
-        for tap in 0..self.weights.n_taps {
-            let (ky, kx) = (tap / config.kernel.1, tap % config.kernel.1);
+        for ky in 0..config.kernel.0 {
             let Some(y) = self.geometry.row(oy, ky) else { continue };
-            let inside = self.inside(kx, first..first + out.len());
-            let Some(x) = self.geometry.col(inside.start, kx).filter(|_| !inside.is_empty()) else {
-                continue;
-            };
-            let weight = self.weights.weights[tap * self.weights.outputs + output];
-            let values = &data[start + (y * w + x) * pitch..];
-            let sums = &mut sums[inside.start - first..inside.end - first];
-            if pitch * config.stride.1 == 1 {
-                let n = sums.len();
-                self.add_scaled(sums, &values[..n], weight);
-            } else {
-                for (sum, &value) in sums.iter_mut().zip(values.iter().step_by(pitch * config.stride.1)) {
-                    *sum += self.value(value) * i32::from(weight);
+            for kx in 0..config.kernel.1 {
+                let inside = self.inside(kx, first..first + out.len());
+                let x = self.geometry.col(inside.start, kx).filter(|_| !inside.is_empty());
+                let Some(x) = x else { continue };
+                let tap = ky * config.kernel.1 + kx;
+                let weight = i32::from(self.weights.weights[tap * self.weights.outputs + output]);
+                let values = &data[y * w + x..(y + 1) * w];
+                let sums = &mut sums[inside.start - first..inside.end - first];
+                if config.stride.1 == 1 {
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum += (value.value() - self.zero_point) * weight;
+                    }
+                } else {
+                    for (sum, value) in sums.iter_mut().zip(values.iter().step_by(config.stride.1)) {
+                        *sum += (value.value() - self.zero_point) * weight;
+                    }
                 }
             }
         }
-        finish(self.stages, &mut sums[..out.len()], |_| output, out);
+        finish(self.stages, &mut sums, Cols::All(output), out);
     }
 
     /// The columns of `cols` in which tap `kx` is inside of the image.
@@ -233,67 +296,89 @@ impl<T: Byte> Task<'_, T> {
         start..end
     }
 
-    /// What the byte stands for.
+    /// Adds the products of values and weights side by side.
     #[inline(always)]
-    fn value(&self, value: T) -> i32 {
-        value.value() - self.image.zero_point.value()
-    }
-
-    #[inline(always)]
-    fn add(&self, sums: &mut [i32; BLOCK], values: &[T], weights: &[i16]) {
+    fn add<T: Byte>(&self, sums: &mut [i32; BLOCK], values: &[T], weights: &[i16]) {
         // Full blocks apart: their number of steps is known, and the sums stay in registers.
         match (values.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
             (Some(values), Some(weights)) => {
                 for i in 0..BLOCK {
-                    sums[i] += self.value(values[i]) * i32::from(weights[i]);
+                    sums[i] += (values[i].value() - self.zero_point) * i32::from(weights[i]);
                 }
             }
             _ => {
-                for ((sum, &value), &weight) in sums.iter_mut().zip(values).zip(weights) {
-                    *sum += self.value(value) * i32::from(weight);
+                for ((sum, value), &weight) in sums.iter_mut().zip(values).zip(weights) {
+                    *sum += (value.value() - self.zero_point) * i32::from(weight);
                 }
             }
-        }
-    }
-
-    #[inline(always)]
-    fn add_scaled(&self, sums: &mut [i32], values: &[T], weight: i16) {
-        for (sum, &value) in sums.iter_mut().zip(values) {
-            *sum += self.value(value) * i32::from(weight);
         }
     }
 }
 
-/// Takes sums through the stages, one stage after another, and stores them; `col` says which output channel a sum is of.
+/// Which output channels sums belong to.
+#[derive(Clone, Copy)]
+enum Cols {
+    /// One after another from this one on.
+    From(usize),
+    /// All to this one.
+    All(usize),
+}
+
+/// Takes sums through the stages, one stage after another, and stores as many as `out` has: the others may be anything.
 #[allow(clippy::inline_always, reason = "compiled for the instruction set of each caller")]
 #[inline(always)]
-fn finish<O: Element>(
-    stages: &[Stage<'_>],
-    sums: &mut [i32],
-    col: impl Fn(usize) -> usize + Copy,
-    out: &mut [O],
-) {
+fn finish<O: Element>(stages: &[Stage<'_>], sums: &mut [i32; BLOCK], cols: Cols, out: &mut [O]) {
+    let col = |i: usize| match cols {
+        Cols::From(first) => first + i,
+        Cols::All(col) => col,
+    };
     for stage in stages {
-        match *stage {
-            // The stages of almost every layer, without a choice for each number.
-            Stage::Scale { multiplier: Per::Tensor(multiplier), offset } => {
-                sums.iter_mut().for_each(|sum| *sum = multiplier.apply(*sum).wrapping_add(offset));
-            }
-            Stage::Scale { multiplier: Per::Col(all), offset } => {
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = all[col(i)].apply(*sum).wrapping_add(offset);
+        // The stages of almost every layer apart: loops without a choice in them.
+        match (*stage, cols) {
+            (Stage::Bias(Per::Col(biases)), Cols::From(first)) => {
+                for (sum, &bias) in sums.iter_mut().zip(&biases[first..]) {
+                    *sum = sum.wrapping_add(bias);
                 }
             }
-            Stage::Clamp { min, max } => sums.iter_mut().for_each(|sum| *sum = (*sum).clamp(min, max)),
-            _ => sums.iter_mut().enumerate().for_each(|(i, sum)| *sum = stage.apply(*sum, 0, col(i))),
-        }
-    }
-    match stages.last() {
-        Some(Stage::Dequantize { scale, bias }) => {
-            for (i, (out, &mut sum)) in out.iter_mut().zip(sums).enumerate() {
-                *out = O::real(sum, scale.at(0, col(i)), bias.at(0, col(i)));
+            (Stage::Scale { multiplier: Per::Col(multipliers), offset }, Cols::From(first)) => {
+                match multipliers[first..].first_chunk::<BLOCK>() {
+                    Some(multipliers) => {
+                        for i in 0..BLOCK {
+                            sums[i] = multipliers[i].apply(sums[i]).wrapping_add(offset);
+                        }
+                    }
+                    None => {
+                        for (sum, multiplier) in sums.iter_mut().zip(&multipliers[first..]) {
+                            *sum = multiplier.apply(*sum).wrapping_add(offset);
+                        }
+                    }
+                }
+            }
+            (Stage::Scale { multiplier, offset }, _) => {
+                let multiplier = multiplier.at(0, col(0));
+                for sum in sums.iter_mut() {
+                    *sum = multiplier.apply(*sum).wrapping_add(offset);
+                }
+            }
+            (Stage::Clamp { min, max }, _) => {
+                for sum in sums.iter_mut() {
+                    *sum = (*sum).clamp(min, max);
+                }
+            }
+            _ => {
+                for (i, sum) in sums.iter_mut().take(out.len()).enumerate() {
+                    *sum = stage.apply(*sum, 0, col(i));
+                }
             }
         }
-        _ => out.iter_mut().zip(sums).for_each(|(out, &mut sum)| *out = O::saturate(sum)),
+    }
+    if let Some(Stage::Dequantize { scale, bias }) = stages.last() {
+        for (i, (out, &sum)) in out.iter_mut().zip(&*sums).enumerate() {
+            *out = O::real(sum, scale.at(0, col(i)), bias.at(0, col(i)));
+        }
+    } else {
+        for (out, &sum) in out.iter_mut().zip(&*sums) {
+            *out = O::saturate(sum);
+        }
     }
 }

@@ -62,31 +62,21 @@ impl<T: Byte> Windows<'_, T> {
                 self.gather(pixels, first, out, stride);
             }
             ImageLayout::Nchw => {
-                let rows = self.rows_under(first..first + out.len() / stride);
-                let (first_channel, n_channels) = self.channels;
-                scratch::strip(rows.len() * w * n_channels, |strip| {
-                    let planes = &data[first_channel * h * w..][..n_channels * h * w];
-                    turn(
-                        (&planes[(rows.start * w).min(planes.len())..], h * w),
-                        (strip, n_channels),
-                        (n_channels, rows.len() * w),
-                        T::unsigned,
-                    );
+                let width = self.geometry.output.1;
+                let last = first + out.len() / stride - 1;
+                let rows = self.geometry.rows_under(first / width..last / width + 1);
+                let (n_pixels, (first_channel, n_channels)) = (rows.len() * w, self.channels);
+                scratch::strip(n_pixels * n_channels, |strip| {
+                    if n_pixels > 0 {
+                        let planes = &data[first_channel * h * w..][..n_channels * h * w];
+                        let from = (planes.get(rows.start * w..).unwrap_or_default(), h * w, 1);
+                        turn(from, (strip, 1, n_channels), (n_channels, n_pixels), T::unsigned);
+                    }
                     let (data, pitch, zero) = (&*strip, n_channels, self.zero());
                     self.gather(Pixels { data, first_row: rows.start, pitch, zero }, first, out, stride);
                 });
             }
         }
-    }
-
-    /// The image's rows under the windows of `pixels`.
-    fn rows_under(&self, pixels: Range<usize>) -> Range<usize> {
-        let Geometry { config, input: (h, _), output: (_, ow) } = self.geometry;
-        let (first, last) = (pixels.start / ow, (pixels.end - 1) / ow);
-        let reach = (config.kernel.0 - 1) * config.dilation.0 + 1;
-        let start = (first * config.stride.0).saturating_sub(config.padding.top).min(h);
-        let end = (last * config.stride.0 + reach).saturating_sub(config.padding.top).min(h);
-        start..end.max(start)
     }
 
     /// Copies the windows from output pixel `first` on.
