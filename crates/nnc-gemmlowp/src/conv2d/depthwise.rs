@@ -144,8 +144,8 @@ impl Task<'_> {
                 let (to, sizes) = ((&mut strip[repeat..], per_channel, outputs), (c, n_pixels));
                 let start = below.start * w;
                 match image.layout {
-                    ImageLayout::Nhwc => turn((&data[start * c..], 1, c), to, sizes, T::unsigned),
-                    ImageLayout::Nchw => turn((&data[start..], h * w, 1), to, sizes, T::unsigned),
+                    ImageLayout::Nhwc => turn((&data[start * c..], 1, c), to, sizes),
+                    ImageLayout::Nchw => turn((&data[start..], h * w, 1), to, sizes),
                 }
             }
             let part = Part::Pixels { data: &*strip, first_row: below.start, first, out };
@@ -337,6 +337,12 @@ fn finish<O: Element>(stages: &[Stage<'_>], sums: &mut [i32; BLOCK], cols: Cols,
         match (*stage, cols) {
             (Stage::Bias(Per::Col(biases)), Cols::From(first)) => {
                 for (sum, &bias) in sums.iter_mut().zip(&biases[first..]) {
+                    *sum = sum.wrapping_add(bias);
+                }
+            }
+            (Stage::Bias(bias), _) => {
+                let bias = bias.at(0, col(0));
+                for sum in sums.iter_mut() {
                     *sum = sum.wrapping_add(bias);
                 }
             }

@@ -70,7 +70,7 @@ impl<T: Byte> Windows<'_, T> {
                     if n_pixels > 0 {
                         let planes = &data[first_channel * h * w..][..n_channels * h * w];
                         let from = (planes.get(rows.start * w..).unwrap_or_default(), h * w, 1);
-                        turn(from, (strip, 1, n_channels), (n_channels, n_pixels), T::unsigned);
+                        turn(from, (strip, 1, n_channels), (n_channels, n_pixels));
                     }
                     let (data, pitch, zero) = (&*strip, n_channels, self.zero());
                     self.gather(Pixels { data, first_row: rows.start, pitch, zero }, first, out, stride);
