@@ -22,6 +22,7 @@ use metadata::Metadata;
 const UNSAFE_PLACES: &[&str] = &[
     "crates/nnc-core/src/ops/gemm.rs",
     "crates/nnc-core/src/ops/kernel/",
+    "crates/nnc-gemmlowp/src/conv2d/depthwise.rs",
     "crates/nnc-gemmlowp/src/job.rs",
     "crates/nnc-gemmlowp/src/kernel.rs",
     "crates/nnc-gemmlowp/src/kernel/",

@@ -8,6 +8,7 @@ mod config;
 mod depthwise;
 mod image;
 mod reference;
+mod stages;
 mod turn;
 mod windows;
 
@@ -15,17 +16,16 @@ pub use config::{Conv2dConfig, Padding};
 pub use image::{Image, ImageLayout, ImageMut};
 pub use reference::reference_conv2d;
 
-use std::ops::Range;
-
 use crate::gemm::{Gemm, PackedRhs, Quantized};
 use crate::job::{self, Job};
-use crate::output::{self, Element, Per, Stage};
+use crate::output::{Element, Stage};
 use crate::pack::Byte;
 use crate::parallel::for_each_chunk;
-use crate::{Error, MatMut, MatRef, Multiplier, Order, Result};
+use crate::{Error, MatMut, MatRef, Order, Result};
 use config::Geometry;
 use depthwise::Depthwise;
 use image::Shape;
+use stages::{check_stages, with_group};
 use windows::Windows;
 
 /// The weights of a convolution, packed once and used many times.
@@ -118,13 +118,13 @@ impl PackedConv2d {
     /// Convolves `input` and writes the sums, taken through `stages`, to `out`.
     ///
     /// The sum at (image, o, y, x) is Σ (q − `input.zero_point`) · (w − zero point of the weights) over the taps and the channels
-    /// of the group, exact in 32 bits; taps outside of the image add 0. In the stages [`Per::Col`] is one value an output
-    /// channel; [`Per::Row`] has no meaning here. Either layout may be mixed with either.
+    /// of the group, exact in 32 bits; taps outside of the image add 0. In the stages [`Per::Col`](crate::Per::Col) is one value an output
+    /// channel; [`Per::Row`](crate::Per::Row) has no meaning here. Either layout may be mixed with either.
     /// The same bits on every processor and any number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where `input` has other channels, `out` another shape than [`Conv2dConfig::output_size`] says,
-    /// the kernel is larger than the padded image, or a stage is out of its range or place or has a [`Per::Row`];
+    /// the kernel is larger than the padded image, or a stage is out of its range or place or has a `Per::Row`;
     /// [`Error::WrongLength`] where a stage has another number of values than outputs; [`Error::DepthOverflow`] where a sum
     /// could overflow.
     ///
@@ -230,36 +230,6 @@ impl PackedConv2d {
     }
 }
 
-/// Lends the stages of the output channels `cols`. Four of them are copied to the stack, more to the heap.
-fn with_group<R>(stages: &[Stage<'_>], cols: Range<usize>, run: impl FnOnce(&[Stage<'_>]) -> R) -> R {
-    let mut few = [Stage::Clamp { min: 0, max: 0 }; 4];
-    let Some(few) = few.get_mut(..stages.len()) else {
-        return run(&stages.iter().map(|&stage| stage_of(stage, cols.clone())).collect::<Vec<_>>());
-    };
-    for (few, &stage) in few.iter_mut().zip(stages) {
-        *few = stage_of(stage, cols.clone());
-    }
-    run(few)
-}
-
-/// `stage` for the output channels `cols`.
-fn stage_of(stage: Stage<'_>, cols: Range<usize>) -> Stage<'_> {
-    fn part<T: Copy>(per: Per<'_, T>, cols: Range<usize>) -> Per<'_, T> {
-        match per {
-            Per::Col(values) => Per::Col(&values[cols]),
-            other => other,
-        }
-    }
-    match stage {
-        Stage::Bias(bias) => Stage::Bias(part(bias, cols)),
-        Stage::Scale { multiplier, offset } => Stage::Scale { multiplier: part(multiplier, cols), offset },
-        Stage::Dequantize { scale, bias } => {
-            Stage::Dequantize { scale: part(scale, cols.clone()), bias: part(bias, cols) }
-        }
-        other => other,
-    }
-}
-
 /// Checks weights and what belongs to them.
 fn check_weights<W>(weights: &[W], shape: Shape, config: Conv2dConfig) -> Result<()> {
     config.check()?;
@@ -281,24 +251,4 @@ fn check_weights<W>(weights: &[W], shape: Shape, config: Conv2dConfig) -> Result
         return Err(Error::WrongLength { what: "weights", expected, found: weights.len() });
     }
     Ok(())
-}
-
-/// Checks the stages of a result of so many channels.
-fn check_stages(stages: &[Stage<'_>], outputs: usize, is_real: bool) -> Result<()> {
-    fn refuse_rows<T>(what: &'static str, per: &Per<'_, T>) -> Result<()> {
-        let expected = "one value or one an output channel (Per::Col)";
-        if matches!(per, Per::Row(_)) { Err(Error::invalid(what, expected, "Per::Row")) } else { Ok(()) }
-    }
-    for stage in stages {
-        match stage {
-            Stage::Bias(bias) => refuse_rows("bias", bias)?,
-            Stage::Scale { multiplier, .. } => refuse_rows::<Multiplier>("multiplier", multiplier)?,
-            Stage::Dequantize { scale, bias } => {
-                refuse_rows("scale", scale)?;
-                refuse_rows("bias", bias)?;
-            }
-            _ => {}
-        }
-    }
-    output::check(stages, 0, outputs, is_real)
 }

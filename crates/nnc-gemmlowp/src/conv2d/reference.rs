@@ -2,7 +2,8 @@
 
 use super::config::Geometry;
 use super::image::{Image, ImageMut, at};
-use super::{Conv2dConfig, check_stages, check_weights};
+use super::stages::check_stages;
+use super::{Conv2dConfig, check_weights};
 use crate::output::{self, Element, Stage};
 use crate::pack::Byte;
 use crate::{Error, Result};

@@ -85,7 +85,9 @@ impl<T: Byte> Windows<'_, T> {
         let (mut oy, mut ox) = (first / self.geometry.output.1, first % self.geometry.output.1);
         for row in out.chunks_exact_mut(stride) {
             let (window, rest) = row.split_at_mut(depth);
-            rest.fill(0);
+            if !rest.is_empty() {
+                rest.fill(0);
+            }
             if depth > 0 {
                 for (ky, line) in window.chunks_exact_mut(line).enumerate() {
                     match self.geometry.row(oy, ky) {
@@ -119,11 +121,15 @@ impl<T: Byte> Windows<'_, T> {
         let (x, left, n_taps) = (ox * config.stride.1, config.padding.left, config.kernel.1);
         let start = left.saturating_sub(x).min(n_taps);
         let end = (w + left).saturating_sub(x).clamp(start, n_taps);
-        line[..start * n_channels].fill(pixels.zero);
-        line[end * n_channels..].fill(pixels.zero);
+        let line = if end - start < n_taps {
+            line[..start * n_channels].fill(pixels.zero);
+            line[end * n_channels..].fill(pixels.zero);
+            &mut line[start * n_channels..end * n_channels]
+        } else {
+            line
+        };
         if start < end {
-            let from = &pixels.data[(row + x + start - left) * n_channels..][..(end - start) * n_channels];
-            copy_unsigned(from, &mut line[start * n_channels..end * n_channels]);
+            copy_unsigned(&pixels.data[(row + x + start - left) * n_channels..][..line.len()], line);
         }
     }
 }

@@ -14,7 +14,7 @@ fn check<O: Element + PartialEq + std::fmt::Debug>(
     against: Against,
     stages: &[Stage<'_>],
 ) {
-    let problem = Problem::new(case, 5, (77_u8, 3_i8), (|x| x, u8::cast_signed));
+    let problem = Problem::new(case, 5, (77_u8, 3_i8));
     let data = Guarded::new(&problem.data, against);
     let mut out = Guarded::new(&vec![O::default(); case.out_len()], against);
     let image = Image::new(data.get(), case.input, layouts.0, 77).unwrap();

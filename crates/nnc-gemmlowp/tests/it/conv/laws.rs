@@ -50,7 +50,7 @@ proptest! {
         case in cases(), gemm in gemms(), seed in any::<u32>(), zero_points in any::<(i8, u8)>(),
         layouts in (0..2_usize, 0..2_usize),
     ) {
-        let problem = Problem::new(case, seed.into(), zero_points, (u8::cast_signed, |x| x));
+        let problem = Problem::new(case, seed.into(), zero_points);
         let layouts = (LAYOUTS[layouts.0], LAYOUTS[layouts.1]);
         let Parameters { biases, multipliers, .. } = Parameters::new(case.outputs);
         let scale = Stage::Scale { multiplier: Per::Col(&multipliers), offset: 100 };
@@ -65,7 +65,7 @@ proptest! {
     #[test]
     fn layouts_change_the_order_of_the_result_and_nothing_else(case in cases(), gemm in gemms(), seed in any::<u32>()) {
         use ImageLayout::{Nchw, Nhwc};
-        let problem = Problem::new(case, seed.into(), (9_u8, 3_i8), (|x| x, u8::cast_signed));
+        let problem = Problem::new(case, seed.into(), (9_u8, 3_i8));
         let expected = problem.run::<i32>(gemm, (Nhwc, Nhwc), &[]);
         let apart = to_nchw(&expected, case.out_shape());
         prop_assert_eq!(&problem.run::<i32>(gemm, (Nhwc, Nchw), &[]), &apart);
@@ -78,7 +78,7 @@ proptest! {
 #[test]
 fn a_convolution_of_single_pixels_is_the_product_of_matrices() {
     let case = Case::new((2, 70, 5, 3), 66, Conv2dConfig::new((1, 1)));
-    let problem = Problem::new(case, 8, (200_u8, -9_i8), (|x| x, u8::cast_signed));
+    let problem = Problem::new(case, 8, (200_u8, -9_i8));
     let lhs = Quantized::new(MatRef::row_major(&problem.data, 30, 70).unwrap(), 200);
     let rhs = Quantized::new(MatRef::col_major(&problem.weights, 70, 66).unwrap(), -9);
     let mut expected = vec![0_i32; 30 * 66];
@@ -93,7 +93,7 @@ fn groups_are_convolutions_of_their_own() {
     // The second of three groups: zeros stand for the weights of the others.
     let config = Conv2dConfig { groups: 3, padding: (1, 1).into(), ..Conv2dConfig::new((3, 3)) };
     let case = Case::new((1, 6, 5, 4), 9, config);
-    let problem = Problem::new(case, 8, (20_u8, 0_i8), (|x| x, u8::cast_signed));
+    let problem = Problem::new(case, 8, (20_u8, 0_i8));
     let one_group = Case { config: Conv2dConfig { groups: 1, ..config }, ..case };
     let mut weights = vec![0_i8; one_group.weight_len()];
     for (i, &weight) in problem.weights.iter().enumerate() {

@@ -27,7 +27,7 @@ fn cases(gemm: Gemm) -> [Case; 3] {
 fn any_number_of_threads_gives_the_same_bits() {
     for gemm in every_gemm() {
         for case in cases(gemm) {
-            let problem = Problem::new(case, 5, (77_u8, 3_i8), (|x| x, u8::cast_signed));
+            let problem = Problem::new(case, 5, (77_u8, 3_i8));
             let Parameters { biases, multipliers, .. } = Parameters::new(case.outputs);
             let scale = Stage::Scale { multiplier: Per::Col(&multipliers), offset: 100 };
             let stages = [Stage::Bias(Per::Col(&biases)), scale];
