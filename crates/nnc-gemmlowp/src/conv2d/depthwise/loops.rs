@@ -73,8 +73,10 @@ impl Task<'_> {
             let Some(y) = self.geometry.row(oy, ky) else { continue };
             for kx in 0..config.kernel.1 {
                 let inside = self.inside(kx, first..first + out.len());
-                let x = self.geometry.col(inside.start, kx).filter(|_| !inside.is_empty());
-                let Some(x) = x else { continue };
+                if inside.is_empty() {
+                    continue;
+                }
+                let Some(x) = self.geometry.col(inside.start, kx) else { continue };
                 let tap = ky * config.kernel.1 + kx;
                 let weight = i32::from(self.weights.weights[tap * self.weights.outputs + output]);
                 let values = &data[y * w + x..(y + 1) * w];

@@ -6,6 +6,7 @@ use nnc_gemmlowp::{
 };
 
 const NHWC: ImageLayout = ImageLayout::Nhwc;
+const NCHW: ImageLayout = ImageLayout::Nchw;
 
 type Shape = (usize, usize, usize, usize);
 
@@ -131,6 +132,32 @@ fn padding_may_be_larger_than_any_image() {
     let mut out = [9_i32];
     packed.run(image, &[], ImageMut::new(&mut out, (1, 1, 1, 1), NHWC).unwrap()).unwrap();
     assert_eq!(out, [0]);
+}
+
+#[test]
+fn strides_may_be_larger_than_any_image() {
+    // One window, of which the last tap sees the image's only pixel: 2 · 7, or nothing where it lies in the padding below.
+    for (bottom, pads, expected) in [(0, (1, 1), [14, 21]), (4, (3, 4), [0, 0])] {
+        let padding = Padding { top: pads.0, left: pads.1, bottom, right: 0 };
+        for groups in [1, 2] {
+            let stride = (usize::MAX, usize::MAX);
+            let config = Conv2dConfig { padding, stride, groups, ..Conv2dConfig::new((2, 2)) };
+            let taps = [0_i8, 0, 0, 2, 0, 0, 0, 3];
+            let inputs = 2 / groups;
+            let mut weights = vec![0_i8; 8 * inputs];
+            for output in 0..2 {
+                let channel = if groups == 1 { output } else { 0 };
+                weights[(output * inputs + channel) * 4..][..4].copy_from_slice(&taps[output * 4..][..4]);
+            }
+            let packed = PackedConv2d::new(&weights, (2, inputs, 2, 2), 0, config).unwrap();
+            for (from, to) in [(NHWC, NHWC), (NCHW, NCHW), (NHWC, NCHW), (NCHW, NHWC)] {
+                let image = Image::new(&[7_u8; 2], (1, 2, 1, 1), from, 0).unwrap();
+                let mut out = [9_i32; 2];
+                packed.run(image, &[], ImageMut::new(&mut out, (1, 2, 1, 1), to).unwrap()).unwrap();
+                assert_eq!(out, expected, "{groups} groups, {from:?} to {to:?}");
+            }
+        }
+    }
 }
 
 #[test]
