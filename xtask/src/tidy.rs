@@ -23,6 +23,7 @@ const UNSAFE_PLACES: &[&str] = &[
     "crates/nnc-core/src/ops/gemm.rs",
     "crates/nnc-core/src/ops/kernel/",
     "benches/src/peak.rs",
+    "crates/nnc-gemmlowp/src/conv2d/depthwise.rs",
     "crates/nnc-gemmlowp/src/grouped.rs",
     "crates/nnc-gemmlowp/src/job.rs",
     "crates/nnc-gemmlowp/src/kernel.rs",

@@ -29,9 +29,14 @@ impl<'a, T: Byte> Quantized<'a, T> {
 
     /// The largest magnitude of q − `zero_point`.
     pub(crate) fn max_magnitude(&self) -> i64 {
-        let zero_point = self.zero_point.value();
-        i64::from((zero_point - T::MIN).max(T::MAX - zero_point))
+        max_magnitude(self.zero_point)
     }
+}
+
+/// The largest magnitude of q − `zero_point`.
+pub(crate) fn max_magnitude<T: Byte>(zero_point: T) -> i64 {
+    let zero_point = zero_point.value();
+    i64::from((zero_point - T::MIN).max(T::MAX - zero_point))
 }
 
 /// A right factor that is packed once and used many times: the weights of a layer, depth × outputs.
@@ -174,7 +179,7 @@ pub fn gemm_packed_lhs<R: Byte, O: Element>(
 /// The products on an instruction set that this processor has; the functions of the same names take the best.
 #[derive(Clone, Copy, Debug)]
 pub struct Gemm {
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
 }
 
 impl Gemm {

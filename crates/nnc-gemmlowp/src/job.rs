@@ -5,11 +5,12 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::gemm::{PackedRhs, Quantized};
+use crate::gemm::PackedRhs;
 use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Panel, Requant, Rows};
+use crate::lhs::Lhs;
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
-use crate::pack::{Byte, pack_rows, row_stride};
+use crate::pack::row_stride;
 use crate::parallel::{Grid, for_each};
 use crate::scratch;
 use crate::{Error, MatMut, Order, Result};
@@ -28,7 +29,7 @@ enum How<'a> {
 /// A checked product.
 pub(crate) struct Job<'a, L, O> {
     kernel: Kernel,
-    lhs: Quantized<'a, L>,
+    lhs: L,
     rhs: &'a PackedRhs,
     stages: &'a [Stage<'a>],
     how: How<'a>,
@@ -47,16 +48,16 @@ struct Place<O>(*mut O);
 // SAFETY: a `Job` borrows the result mutably, and its tasks write disjoint rows and columns of it.
 unsafe impl<O: Send> Sync for Place<O> {}
 
-impl<'a, L: Byte, O: Element> Job<'a, L, O> {
+impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
     /// Checks a product and decides how it is done.
     pub(crate) fn new(
         kernel: Kernel,
-        lhs: Quantized<'a, L>,
+        lhs: L,
         rhs: &'a PackedRhs,
         stages: &'a [Stage<'a>],
         mut out: MatMut<'a, O>,
     ) -> Result<Self> {
-        let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.cols());
+        let (rows, depth, cols) = (lhs.n_rows(), lhs.depth(), rhs.cols());
         if depth != rhs.depth() {
             let found = (rhs.depth(), cols);
             return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
@@ -66,13 +67,8 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
             return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
         }
         output::check(stages, rows, cols, O::IS_REAL)?;
-        let product = lhs.max_magnitude() * rhs.max_magnitude;
-        let max = usize::try_from(i64::from(i32::MAX) / product.max(1)).unwrap_or(usize::MAX);
-        if depth > max {
-            return Err(Error::DepthOverflow { depth, max });
-        }
-        let max_sum = product * i64::try_from(depth).expect("checked above");
-        let (how, bias) = Self::plan(stages, max_sum, out.layout().order);
+        let max_sum = max_sum(lhs.max_magnitude() * rhs.max_magnitude, depth)?;
+        let (how, bias) = Self::plan(stages, max_sum);
         Ok(Self {
             kernel,
             lhs,
@@ -88,13 +84,12 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
     }
 
     /// How these stages are done, and the bias that the kernel adds.
-    fn plan(stages: &'a [Stage<'a>], max_sum: i64, order: Order) -> (How<'a>, Option<Per<'a, i32>>) {
+    fn plan(stages: &'a [Stage<'a>], max_sum: i64) -> (How<'a>, Option<Per<'a, i32>>) {
         let (bias, rest) = match stages {
             [Stage::Bias(bias), rest @ ..] => (Some(*bias), rest),
             _ => (None, stages),
         };
         let fused = match (rest, O::BYTE) {
-            _ if order == Order::ColMajor => None,
             ([], None) if !O::IS_REAL && O::finish(std::ptr::null_mut(), None).is_some() => Some(How::Sums),
             ([Stage::Scale { multiplier, offset }], Some((min, max))) => {
                 Self::bytes(*multiplier, *offset, (min, max), max_sum, bias)
@@ -140,7 +135,7 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
     /// Multiplies.
     pub(crate) fn run(&self) {
         let grid = Grid::new(
-            self.lhs.matrix.rows(),
+            self.lhs.n_rows(),
             self.rhs.panels.len(),
             self.rhs.depth().max(1),
             self.kernel.products_per_ns(),
@@ -153,20 +148,12 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
 
     /// Multiplies `rows` and the columns of `panels`.
     fn run_task(&self, rows: Range<usize>, panels: Range<usize>) {
-        let (matrix, depth) = (self.lhs.matrix, self.rhs.depth());
-        let layout = matrix.layout();
-        let direct = L::as_unsigned(matrix.data()).filter(|data| {
-            let in_place = || self.kernel.reads_in_place(data, depth, layout.stride);
-            layout.order == Order::RowMajor && depth > 0 && in_place()
-        });
-        if let Some(data) = direct {
-            let data = &data[rows.start * layout.stride..];
-            let lhs = Rows { data, stride: layout.stride, n_rows: rows.len(), len: depth };
+        if let Some(lhs) = self.lhs.in_place(self.kernel, rows.clone()) {
             return self.run_rows(lhs, rows.start, panels);
         }
-        let stride = row_stride(depth);
+        let stride = row_stride(self.rhs.depth());
         scratch::bytes(rows.len() * stride, |data| {
-            pack_rows(matrix, rows.start, data, stride);
+            self.lhs.pack(rows.start, data, stride);
             let lhs = Rows { data, stride, n_rows: rows.len(), len: stride };
             self.run_rows(lhs, rows.start, panels);
         });
@@ -216,14 +203,26 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
             finish,
             out_stride,
         };
+        // Of a row-major result; others only ask whether the kernel can write them.
         let at = self.out.0.wrapping_add(first * self.out_stride + first_col);
         let fused = match self.how {
             How::Stages => None,
             _ => O::finish(at, self.requant(range.clone())),
         };
         match fused {
-            // SAFETY: the result has these rows and columns, row-major (`plan`), and no other task writes them.
-            Some(finish) => unsafe { self.kernel.run(&block(finish, self.out_stride)) },
+            Some(finish) if self.out_order == Order::RowMajor => {
+                // SAFETY: the result has these rows and columns, and no other task writes them.
+                unsafe { self.kernel.run(&block(finish, self.out_stride)) }
+            }
+            Some(_) => scratch::sums(lhs.n_rows * PANEL, |sums| {
+                // Sums and bytes, the elements that kernels write, are no larger than sums.
+                let results = sums.as_mut_ptr().cast::<O>();
+                let finish = O::finish(results, self.requant(range.clone())).expect("it was one above");
+                // SAFETY: `sums` has room for 64 results of each row.
+                unsafe { self.kernel.run(&block(finish, PANEL)) };
+                // SAFETY: the kernel wrote these rows and columns.
+                unsafe { self.turn(results, lhs.n_rows, panel.n_cols, (first, first_col)) };
+            }),
             None => scratch::sums(lhs.n_rows * PANEL, |sums| {
                 let finish = Finish::Sums(sums.as_mut_ptr());
                 // SAFETY: `sums` has 64 columns for each row.
@@ -248,9 +247,35 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
         }
     }
 
+    /// Copies results, a row every 64, to the columns from `first_col` on of a column-major result.
+    ///
+    /// Some rows at a time, so that they stay in the first cache while column after column is written.
+    ///
+    /// # Safety
+    /// `results` must be valid for reads of `n_rows` × `n_cols`, and no other task may write those of the result.
+    unsafe fn turn(
+        &self,
+        results: *const O,
+        n_rows: usize,
+        n_cols: usize,
+        (first, first_col): (usize, usize),
+    ) {
+        const BLOCK: usize = 64;
+        for start in (0..n_rows).step_by(BLOCK) {
+            let rows = start..n_rows.min(start + BLOCK);
+            for col in 0..n_cols {
+                let out = self.out.0.wrapping_add((first_col + col) * self.out_stride + first);
+                for row in rows.clone() {
+                    // SAFETY: the caller's promise; the result has this row and column.
+                    unsafe { out.add(row).write(results.add(row * PANEL + col).read()) };
+                }
+            }
+        }
+    }
+
     /// What the zero points and a bias add to the sums of columns: depth · zₗ · zᵣ − zₗ · Σ r + bias.
     fn columns(&self, cols: Range<usize>) -> Columns<'_> {
-        let zero_point = self.lhs.zero_point.value() + L::TO_UNSIGNED;
+        let zero_point = self.lhs.zero_point();
         // Modulo 2^32, as every sum: `Job::new` saw that what they come to fits.
         let depth = i32::try_from(self.rhs.depth()).expect("checked by Job::new");
         let constant = depth.wrapping_mul(zero_point).wrapping_mul(self.rhs.zero_point);
@@ -277,6 +302,15 @@ impl<'a, L: Byte, O: Element> Job<'a, L, O> {
         };
         Some(Requant { multipliers, zero_point, min, max })
     }
+}
+
+/// The largest magnitude of a sum of `depth` products, where each one's is at most `product`.
+pub(crate) fn max_sum(product: i64, depth: usize) -> Result<i64> {
+    let max = usize::try_from(i64::from(i32::MAX) / product.max(1)).unwrap_or(usize::MAX);
+    if depth > max {
+        return Err(Error::DepthOverflow { depth, max });
+    }
+    Ok(product * i64::try_from(depth).expect("checked above"))
 }
 
 /// The sum of a row's bytes.

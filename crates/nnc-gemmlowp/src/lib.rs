@@ -1,4 +1,4 @@
-//! Integer matrix products, bit-exact with gemmlowp.
+//! Integer matrix products, and convolutions by them, bit-exact with gemmlowp.
 //!
 //! A quantized matrix stands for a real one by real = scale · (q − `zero_point`), where q is a byte and so is the zero
 //! point: real 0 is exact. The product of two of them is a sum of integers, `a`; stages take it to the result. Slices
@@ -43,11 +43,13 @@
 //! | the right one: inputs × outputs weights, rows are examples | row-major | [`gemm_packed`] with a [`PackedRhs`] |
 //! | the left one: outputs × inputs weights, columns are examples | column-major | [`gemm_packed_lhs`] with a [`PackedLhs`] |
 //! | neither | either | [`gemm`], which packs one on the way |
+//! | the weights of a convolution | NHWC or NCHW | [`PackedConv2d::run`] |
 //!
-//! Each takes `u8` and `i8` on both sides, in row- or column-major order with any stride. Weights in outputs × inputs
-//! order are a right factor after [`MatRef::t`], which moves nothing. [`Gemm::on`] has the same calls for one [`Isa`];
-//! [`reference_gemm`] is the plain loop that they are held to. The parts stand alone too: [`QuantParams`],
-//! [`Multiplier`], and [`fixedpoint`] with exponential, tanh and logistic function on integers.
+//! Each takes `u8` and `i8` on both sides, matrices in row- or column-major order with any stride. Weights in outputs × inputs
+//! order are a right factor after [`MatRef::t`], which moves nothing. [`Gemm::on`] has the same calls for one [`Isa`], and
+//! [`PackedConv2d::run_on`] takes it. [`reference_gemm`] and [`reference_conv2d`] are the plain loops that they are held to. The
+//! parts stand alone too: [`QuantParams`], [`Multiplier`], and [`fixedpoint`] with exponential, tanh and logistic function on
+//! integers.
 //!
 //! # Cost
 //!
@@ -56,10 +58,11 @@
 //! its bytes, rounded up to 64 in the depth and 16 in the other side, and 4 more a column.
 //!
 //! With a packed factor, a thread that has done such a product before allocates nothing for the next one
-//! ([`gemm_packed_lhs`] copies lists of more than three stages; splitting over threads is rayon's to pay). Left factors
-//! are read in place where they are `u8` in row-major order and the kernel's steps fit; otherwise a block of rows at a
-//! time is copied. Results beyond `u8`, `i8` and plain sums, or with other stages than bias, scale, clamp, cost more an
-//! element; `docs/gemmlowp.md` of the workspace lists what the kernels do themselves.
+//! ([`gemm_packed_lhs`] copies lists of more than three stages, convolutions of more than four; splitting over threads is
+//! rayon's to pay). Left factors are read in place where they are `u8` in row-major order and the kernel's steps fit; otherwise
+//! a block of rows at a time is copied, and so are the windows of a convolution. Results beyond `u8`, `i8` and plain sums, or
+//! with other stages than bias, scale, clamp, cost more an element; `docs/gemmlowp.md` of the workspace lists what the kernels
+//! do themselves.
 //!
 //! # Exactness
 //!
@@ -75,12 +78,14 @@
 #[doc = include_str!("../../../docs/gemmlowp.md")]
 struct GemmlowpPage;
 
+mod conv2d;
 mod error;
 pub mod fixedpoint;
 mod gemm;
 mod grouped;
 mod job;
 mod kernel;
+mod lhs;
 mod matrix;
 mod multiplier;
 mod output;
@@ -91,6 +96,7 @@ mod quantize;
 mod reference;
 mod scratch;
 
+pub use conv2d::{Conv2dConfig, Image, ImageLayout, ImageMut, PackedConv2d, Padding, reference_conv2d};
 pub use error::{Error, Result};
 pub use gemm::{Gemm, PackedLhs, PackedRhs, Quantized, gemm, gemm_packed, gemm_packed_lhs};
 pub use grouped::{GroupedRhs, gemm_grouped};

@@ -204,6 +204,7 @@ pub(crate) mod sealed {
     impl Element for u8 {
         const BYTE: Option<(i16, i16)> = Some((0, 255));
 
+        #[inline]
         fn saturate(x: i32) -> Self {
             x.clamp(0, 255).to_le_bytes()[0]
         }
@@ -216,6 +217,7 @@ pub(crate) mod sealed {
     impl Element for i8 {
         const BYTE: Option<(i16, i16)> = Some((-128, 127));
 
+        #[inline]
         fn saturate(x: i32) -> Self {
             x.clamp(-128, 127).to_le_bytes()[0].cast_signed()
         }
@@ -226,6 +228,7 @@ pub(crate) mod sealed {
     }
 
     impl Element for i16 {
+        #[inline]
         fn saturate(x: i32) -> Self {
             let [low, high, ..] = x.clamp(-32_768, 32_767).to_le_bytes();
             Self::from_le_bytes([low, high])
@@ -233,6 +236,7 @@ pub(crate) mod sealed {
     }
 
     impl Element for i32 {
+        #[inline]
         fn saturate(x: i32) -> Self {
             x
         }
@@ -246,6 +250,7 @@ pub(crate) mod sealed {
         const IS_REAL: bool = true;
 
         #[allow(clippy::cast_precision_loss, reason = "sums beyond 2^24 round to the nearest f32")]
+        #[inline]
         fn saturate(x: i32) -> Self {
             x as Self
         }

@@ -232,10 +232,7 @@ pub(crate) fn pack_rows<T: Byte>(lhs: MatRef<'_, T>, first: usize, out: &mut [u8
                 // Rows of no elements need not lie in the slice.
                 let row = if depth == 0 { &[] } else { &data[(first + i) * layout.stride..][..depth] };
                 let (out, rest) = out.split_at_mut(depth);
-                match T::as_unsigned(row) {
-                    Some(row) => out.copy_from_slice(row),
-                    None => out.iter_mut().zip(row).for_each(|(out, value)| *out = value.unsigned()),
-                }
+                copy_unsigned(row, out);
                 rest.fill(0);
             }
         }
@@ -254,5 +251,14 @@ pub(crate) fn pack_rows<T: Byte>(lhs: MatRef<'_, T>, first: usize, out: &mut [u8
                 }
             }
         }
+    }
+}
+
+/// Copies `from`, made unsigned, to `out` of the same length.
+#[inline]
+pub(crate) fn copy_unsigned<T: Byte>(from: &[T], out: &mut [u8]) {
+    match T::as_unsigned(from) {
+        Some(from) => out.copy_from_slice(from),
+        None => out.iter_mut().zip(from).for_each(|(out, value)| *out = value.unsigned()),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::kernel::PANEL;
 
 /// Tasks into which a product is cut at least, where it is large enough.
-const TASKS: usize = 16;
+pub(crate) const TASKS: usize = 16;
 
 /// Rows that are multiples of both kinds of tile's rows.
 const ROWS: usize = 32;
@@ -81,4 +81,21 @@ pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sy
     }
     let _ = parallel;
     (0..n).for_each(run);
+}
+
+/// Runs `run` for each `len` elements of `data` and their number, in the caller's rayon pool where `ns` of work pay for it.
+pub(crate) fn for_each_chunk<T: Send>(
+    data: &mut [T],
+    len: usize,
+    ns: usize,
+    run: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
+    #[cfg(feature = "parallel")]
+    if ns >= WORTH_NS && data.len() > len && rayon::current_num_threads() > 1 {
+        use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+        use rayon::slice::ParallelSliceMut;
+        return data.par_chunks_mut(len).enumerate().for_each(|(i, chunk)| run(i, chunk));
+    }
+    let _ = ns;
+    data.chunks_mut(len).enumerate().for_each(|(i, chunk)| run(i, chunk));
 }

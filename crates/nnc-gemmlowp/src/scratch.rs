@@ -7,6 +7,7 @@ use crate::kernel::{DEPTH_STEP, Line};
 #[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
+    strip: Vec<u8>,
     terms: Vec<i32>,
     sums: Vec<i32>,
     lines: Vec<Line>,
@@ -39,6 +40,11 @@ fn lend<T: Copy + Default, R>(
 /// Lends `len` bytes that begin a cache line, with anything in them.
 pub(crate) fn bytes<R>(len: usize, run: impl FnOnce(&mut [u8]) -> R) -> R {
     lend(|kept| &mut kept.bytes, len, DEPTH_STEP, run)
+}
+
+/// Lends `len` bytes for a part of an image while [`bytes`] are lent, with anything in them.
+pub(crate) fn strip<R>(len: usize, run: impl FnOnce(&mut [u8]) -> R) -> R {
+    lend(|kept| &mut kept.strip, len, DEPTH_STEP, run)
 }
 
 /// Lends `len` terms of rows, with anything in them.

@@ -1,4 +1,4 @@
-//! Products with a packed factor allocate nothing once a thread has the memory that they need.
+//! Products and convolutions with packed weights allocate nothing once a thread has the memory that they need.
 //!
 //! In a binary of its own, because the allocator is the whole binary's.
 #![allow(
@@ -10,8 +10,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use nnc_gemmlowp::{
-    Element, Gemm, Isa, MatMut, MatRef, Multiplier, Order, PackedLhs, PackedRhs, Per, Quantized, Result,
-    Stage,
+    Conv2dConfig, Element, Gemm, Image, ImageLayout, ImageMut, Isa, MatMut, MatRef, Multiplier, Order,
+    PackedConv2d, PackedLhs, PackedRhs, Per, Quantized, Result, Stage,
 };
 
 thread_local! {
@@ -116,5 +116,49 @@ fn check<O: Element>(gemm: Gemm, (m, k, n): (usize, usize, usize), order: Order,
             }
         });
         assert_eq!(count, 0, "{} {m} x {k} x {n} to {order:?}, {call}, {stages:?}", gemm.isa().name());
+    }
+}
+
+#[test]
+fn convolutions_allocate_nothing_once_warm() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
+    let padded = |groups| Conv2dConfig { groups, padding: (1, 1).into(), ..Conv2dConfig::new((3, 3)) };
+    pool.install(|| {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let gemm = Gemm::on(isa).expect("it is available");
+            for (config, kernel_shape) in [
+                (padded(1), (70, 6, 3, 3)),
+                (padded(2), (70, 3, 3, 3)),
+                (padded(6), (12, 1, 3, 3)),
+                (Conv2dConfig::new((1, 1)), (5, 6, 1, 1)),
+            ] {
+                check_convolutions(gemm, config, kernel_shape);
+            }
+        }
+    });
+}
+
+/// Checks every path from images to results.
+fn check_convolutions(gemm: Gemm, config: Conv2dConfig, kernel_shape: (usize, usize, usize, usize)) {
+    let (n, c, h, w) = (2, 6, 11, 9);
+    let (outputs, inputs, kh, kw) = kernel_shape;
+    let (bytes, weights) = (data(n * c * h * w), data(outputs * inputs * kh * kw));
+    let packed = PackedConv2d::new(&weights, kernel_shape, 120, config).unwrap();
+    let (biases, multipliers) = (vec![3; outputs], vec![Multiplier::from_real(0.01).unwrap(); outputs]);
+    let stages = [
+        Stage::Bias(Per::Col(&biases)),
+        Stage::Scale { multiplier: Per::Col(&multipliers), offset: 3 },
+        Stage::Clamp { min: 0, max: 200 },
+    ];
+    let size = config.output_size((h, w)).unwrap();
+    let shape = (n, outputs, size.0, size.1);
+    let layouts = [ImageLayout::Nhwc, ImageLayout::Nchw];
+    for (from, to) in layouts.into_iter().flat_map(|from| layouts.map(|to| (from, to))) {
+        let mut out = vec![0_u8; n * outputs * size.0 * size.1];
+        let count = when_warm(|| {
+            let image = Image::new(&bytes, (n, c, h, w), from, 7)?;
+            packed.run_on(gemm, image, &stages, ImageMut::new(&mut out, shape, to)?)
+        });
+        assert_eq!(count, 0, "{} {config:?} {from:?} to {to:?}", gemm.isa().name());
     }
 }

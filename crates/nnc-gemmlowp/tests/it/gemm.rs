@@ -2,9 +2,9 @@
 
 mod bad_input;
 #[cfg(unix)]
-mod guard;
+pub(crate) mod guard;
 mod laws;
-mod threads;
+pub(crate) mod threads;
 
 use nnc_gemmlowp::{
     Byte, Gemm, Isa, MatMut, MatRef, Multiplier, Order, PackedLhs, PackedRhs, Per, QuantParams, QuantRange,
@@ -15,12 +15,12 @@ use serde_json::Value;
 use crate::golden;
 
 /// Products on every instruction set that this processor has.
-fn every_gemm() -> impl Iterator<Item = Gemm> {
+pub(crate) fn every_gemm() -> impl Iterator<Item = Gemm> {
     Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(|isa| Gemm::on(isa).expect("it is available"))
 }
 
 /// gemmlowp's generator of test bytes: the top byte of a linear congruential generator's state.
-fn bytes(seed: u64) -> impl Iterator<Item = u8> {
+pub(crate) fn bytes(seed: u64) -> impl Iterator<Item = u8> {
     std::iter::successors(Some(seed), |state| {
         Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
     })

@@ -4,6 +4,7 @@
     reason = "tests cast where the numbers at hand fit, and fail where they do not"
 )]
 
+mod conv;
 mod fixedpoint;
 mod gemm;
 mod golden;

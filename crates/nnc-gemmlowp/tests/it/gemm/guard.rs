@@ -11,7 +11,7 @@ use super::{bytes, every_gemm};
 
 /// Where a slice lies between its guards.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Against {
+pub(crate) enum Against {
     /// Its first element is the first that may be accessed.
     Start,
     /// Its last element is the last.
@@ -19,7 +19,7 @@ enum Against {
 }
 
 /// `len` elements against a page that nothing may access.
-struct Guarded<T> {
+pub(crate) struct Guarded<T> {
     map: NonNull<u8>,
     map_len: usize,
     first: NonNull<T>,
@@ -28,7 +28,7 @@ struct Guarded<T> {
 
 impl<T: Copy> Guarded<T> {
     /// Copies `values` there.
-    fn new(values: &[T], against: Against) -> Self {
+    pub(crate) fn new(values: &[T], against: Against) -> Self {
         // SAFETY: asks for a number.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("pages have a size");
         let inner = size_of_val(values).next_multiple_of(page).max(page);
@@ -54,12 +54,12 @@ impl<T: Copy> Guarded<T> {
         Self { map, map_len, first, len: values.len() }
     }
 
-    fn get(&self) -> &[T] {
+    pub(crate) fn get(&self) -> &[T] {
         // SAFETY: `new` wrote so many values there, and the map lives as long as `self`.
         unsafe { NonNull::slice_from_raw_parts(self.first, self.len).as_ref() }
     }
 
-    fn get_mut(&mut self) -> &mut [T] {
+    pub(crate) fn get_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `get`; `self` is borrowed mutably.
         unsafe { NonNull::slice_from_raw_parts(self.first, self.len).as_mut() }
     }

@@ -20,7 +20,7 @@ fn shapes(isa: Isa) -> Vec<(usize, usize, usize)> {
 }
 
 /// In a pool of `n_threads`.
-fn within<T: Send>(n_threads: usize, run: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn within<T: Send>(n_threads: usize, run: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("threads start").install(run)
 }
 
