@@ -1,5 +1,8 @@
 //! Products of bytes on every instruction set, requantized to bytes, right factor packed.
 //!
+//! Beside them raw sums, ours and those of `rten-gemm`, and products of the same shapes in 32-bit floats by candle (whose
+//! product is the `gemm` crate's).
+//!
 //! With `NNC_PEER_SECONDS` set it prints medians for `benches/peers/gemm.py`: on `NNC_THREADS` threads, on `NNC_GEMM_ISA` or the
 //! best instruction set.
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -8,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use nnc_benches::peak;
+use nnc_core::candle::{Device, Tensor};
 use nnc_gemmlowp::{Gemm, Isa, MatMut, MatRef, Multiplier, PackedRhs, Per, Quantized, Stage};
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
+use rten_tensor::NdTensorView;
 
 /// Rows, columns and depth: cubes, products with few rows, and convolutions of ResNet-50 as products.
 const SHAPES: [(usize, usize, usize); 11] = [
@@ -62,6 +68,10 @@ impl Layer {
         }
     }
 
+    fn lhs(&self) -> Quantized<'_, u8> {
+        Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128)
+    }
+
     fn run(&mut self, gemm: Gemm) {
         let lhs =
             Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128);
@@ -88,6 +98,54 @@ fn products(c: &mut Criterion) {
             let id = BenchmarkId::new(gemm.isa().name(), format!("{rows}x{cols}x{depth}"));
             group.bench_function(id, |b| b.iter(|| layer.run(gemm)));
         }
+    }
+}
+
+/// Raw sums: ours, on the best instruction set, and those of `rten-gemm`.
+fn sums(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gemmlowp/sums");
+    for (rows, cols, depth) in SHAPES {
+        let layer = Layer::new((rows, cols, depth));
+        let weights: Vec<i8> = bytes(2, depth * cols).into_iter().map(u8::cast_signed).collect();
+        let zeros = vec![128; rows];
+        let shape = format!("{rows}x{cols}x{depth}");
+        group.throughput(Throughput::Elements(2 * (rows * cols * depth) as u64));
+        let mut ours = vec![0_i32; rows * cols];
+        group.bench_function(BenchmarkId::new(Gemm::best().isa().name(), &shape), |b| {
+            b.iter(|| {
+                let out = MatMut::row_major(&mut ours, rows, cols).expect("its length");
+                Gemm::best().gemm_packed(layer.lhs(), &layer.rhs, &[], out).expect("shapes fit");
+            });
+        });
+        let peer = GemmExecutor::<u8, i8, i32>::new();
+        let lhs = NdTensorView::from_data([rows, depth], &layer.lhs[..]);
+        // The weights lie column by column: a row-major matrix, transposed.
+        let rhs = peer.prepack_b(NdTensorView::from_data([cols, depth], &weights[..]).transposed());
+        let mut theirs = vec![0_i32; rows * cols];
+        let mut run = || {
+            let options =
+                GemmOptions { a_quant: Some(QuantParams { zero_point: &zeros }), ..Default::default() };
+            peer.gemm(&mut theirs, GemmInputA::Unpacked(lhs), GemmInputB::Packed(&rhs), options)
+                .expect("shapes fit");
+        };
+        group.bench_function(BenchmarkId::new("rten-gemm", &shape), |b| b.iter(&mut run));
+        assert_eq!(ours, theirs, "the sums of {shape} differ");
+    }
+}
+
+/// Products of the same shapes in 32-bit floats.
+fn floats(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gemmlowp/f32");
+    for (rows, cols, depth) in SHAPES {
+        let floats = |seed, len| bytes(seed, len).into_iter().map(f32::from).collect::<Vec<f32>>();
+        let (lhs, rhs) = (floats(1, rows * depth), floats(2, depth * cols));
+        let shape = format!("{rows}x{cols}x{depth}");
+        group.throughput(Throughput::Elements(2 * (rows * cols * depth) as u64));
+        let tensor = |data, shape| Tensor::from_vec(data, shape, &Device::Cpu).expect("its length");
+        let (lhs, rhs) = (tensor(lhs, (rows, depth)), tensor(rhs, (depth, cols)));
+        group.bench_function(BenchmarkId::new("candle", &shape), |b| {
+            b.iter(|| lhs.matmul(&rhs).expect("shapes fit"))
+        });
     }
 }
 
@@ -120,7 +178,7 @@ fn report(seconds: f64) {
     if let Some(gops) = peak::gops(gemm.isa()) {
         println!("peak {isa} {gops:.1}");
     }
-    let only = setting("NNC_SHAPE");
+    let only = setting("NNC_PEER_ONLY");
     for (rows, cols, depth) in SHAPES {
         let name = format!("{rows}x{cols}x{depth}");
         if only.as_ref().is_some_and(|only| *only != name) {
@@ -132,7 +190,7 @@ fn report(seconds: f64) {
     }
 }
 
-criterion_group!(benches, products);
+criterion_group!(benches, products, sums, floats);
 
 fn main() {
     let threads = std::env::var("NNC_THREADS").ok().map_or(1, |n| n.parse().expect("NNC_THREADS: a number"));

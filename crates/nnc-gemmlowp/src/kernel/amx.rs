@@ -118,127 +118,128 @@ impl TileConfig {
 unsafe fn run(block: &Block<'_>) {
     let mut sums: Sums = [const { MaybeUninit::uninit() }; MAX_ROWS * NR];
     let sums = sums.as_mut_ptr().cast::<i32>();
-    let mut unfinished = Unfinished { block, constants: Constants::new(block), rows: 0..0, line: 0, sums };
-    let mut shape = 0;
+    let constants = Constants::new(block);
+    let (mut unfinished, mut shape) = (Group::NONE, 0);
     for line in (0..block.panel.n_lines()).step_by(2) {
         for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
             let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
             // SAFETY: the caller's promise is passed on; the rows and the line exist.
-            unsafe { columns(block, rows, line, &mut unfinished, &mut shape, sums) };
+            unsafe { columns(block, &constants, rows, line, sums, &mut unfinished, &mut shape) };
         }
     }
+    // SAFETY: the last group's rows exist, and their sums are in place.
+    unsafe { unfinished.finish(block, &constants, 0..MR / 2) };
     // Tiles that are in use cost every thread switch 8 KiB.
     // SAFETY: nothing is in the tiles any more.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// Multiplies `rows` (256 at most) and the 32 columns from `line` on.
+/// Multiplies `rows` (256 at most) and the 32 columns from `line` on; leaves the last group unfinished.
 ///
 /// # Safety
 /// As [`run`]; the rows and the line must exist, `sums` be valid for [`Sums`], `shape` the rows of the tiles in force.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn columns(
     block: &Block<'_>,
+    constants: &Constants,
     rows: Range<usize>,
     line: usize,
-    unfinished: &mut Unfinished<'_>,
-    shape: &mut usize,
     sums: *mut i32,
+    unfinished: &mut Group,
+    shape: &mut usize,
 ) {
     let n_steps = block.depth.div_ceil(DEPTH_STEP);
     let n_chunks = n_steps.div_ceil(CHUNK).max(1);
+    // One chunk's groups take turns in two slots; others need a slot each, which the last of the groups before may still be in.
+    if n_chunks > 1 {
+        // SAFETY: the group's rows exist, and their sums are in place.
+        unsafe { std::mem::replace(unfinished, Group::NONE).finish(block, constants, 0..MR / 2) };
+    }
     for chunk in 0..n_chunks {
         let steps = chunk * CHUNK..n_steps.min((chunk + 1) * CHUNK);
         for (i, row) in rows.clone().step_by(MR).enumerate() {
-            let group = row..rows.end.min(row + MR);
-            let slot = if n_chunks == 1 { i % 2 } else { i };
-            let place = sums.wrapping_add(slot * MR * NR);
-            // SAFETY: the caller's promise is passed on; the rows and steps exist, `place` has 32 rows.
+            let n_rows = (rows.end - row).min(MR);
+            let slot = if n_chunks == 1 { unfinished.slot ^ 1 } else { i };
+            let group = Group { row, n_rows, line, slot, sums: sums.wrapping_add(slot * MR * NR) };
+            // SAFETY: the caller's promise is passed on; the rows and steps exist, each slot has 32 rows.
             unsafe {
-                if group.len() != *shape {
-                    *shape = group.len();
-                    TileConfig::new(*shape).load();
+                if n_rows != *shape {
+                    *shape = n_rows;
+                    TileConfig::new(n_rows).load();
                 }
-                multiply(block, group.clone(), steps.clone(), line, place, unfinished);
-                if chunk + 1 == n_chunks {
-                    unfinished.finish(MR);
-                    (unfinished.rows, unfinished.line, unfinished.sums) = (group, line, place);
-                }
+                multiply(block, constants, &group, steps.clone(), unfinished);
             }
+            *unfinished = if chunk + 1 == n_chunks { group } else { Group::NONE };
         }
     }
-    // SAFETY: the last group's rows exist, and their sums are in place.
-    unsafe { unfinished.finish(MR) };
 }
 
-/// Rows whose sums are complete, and not yet finished.
-struct Unfinished<'a> {
-    block: &'a Block<'a>,
-    constants: Constants,
-    rows: Range<usize>,
+/// Rows and 32 columns whose sums are in a slot of the buffer.
+struct Group {
+    row: usize,
+    n_rows: usize,
     /// The first of the two lines of columns.
     line: usize,
-    /// The sums of its first row.
-    sums: *const i32,
+    slot: usize,
+    sums: *mut i32,
 }
 
-impl Unfinished<'_> {
-    /// Finishes the next `n` rows or, as they go two by two, one more, as far as there are any.
+impl Group {
+    const NONE: Self = Self { row: 0, n_rows: 0, line: 0, slot: 0, sums: std::ptr::null_mut() };
+
+    /// Finishes these pairs of rows, as far as there are such rows.
     ///
     /// # Safety
-    /// As [`run`]; `sums` must hold the rows' sums.
+    /// As [`run`]; the rows and the line must exist, and their sums be in place.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
-    unsafe fn finish(&mut self, n: usize) {
-        let end = self.rows.end.min(self.rows.start + n);
-        while self.rows.start < end {
-            let n_rows = self.rows.len().min(2);
-            // SAFETY: 64 sums are two rows of a place that has 32 of them.
-            let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
-            let (row, line) = (self.rows.start, self.line);
+    unsafe fn finish(&self, block: &Block<'_>, constants: &Constants, pairs: Range<usize>) {
+        for pair in pairs.start..pairs.end.min(self.n_rows.div_ceil(2)) {
+            let place = self.sums.wrapping_add(pair * 2 * NR);
+            // SAFETY: 64 sums are two rows of a slot, which has 32.
+            let sum = |i| unsafe { _mm512_loadu_si512(place.add(i * LANES).cast()) };
             // SAFETY: the caller's promise is passed on.
             unsafe {
-                let sums = [sum(0), sum(1), sum(2), sum(3)];
-                finish_rows_of_half(self.block, &self.constants, row, n_rows, line, sums);
+                let (sums, n_rows) = ([sum(0), sum(1), sum(2), sum(3)], (self.n_rows - 2 * pair).min(2));
+                finish_rows_of_half(block, constants, self.row + 2 * pair, n_rows, self.line, sums);
             }
-            self.sums = self.sums.wrapping_add(2 * NR);
-            self.rows.start += n_rows;
         }
     }
 }
 
-/// Writes or, but for the first steps of the depth, adds the products of `rows` (32 at most) and `steps` to `sums`, and
-/// finishes what is unfinished meanwhile.
+/// Writes or, but for the first steps of the depth, adds the products of a group's rows and columns and `steps` to its
+/// sums, and finishes what is unfinished meanwhile.
 ///
 /// # Safety
-/// As [`columns`]; the tiles must have the shape for so many rows; `sums` must be valid for 32 rows of 32.
+/// As [`columns`]; the tiles must have the shape for so many rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn multiply(
     block: &Block<'_>,
-    rows: Range<usize>,
+    constants: &Constants,
+    group: &Group,
     steps: Range<usize>,
-    line: usize,
-    sums: *mut i32,
-    unfinished: &mut Unfinished<'_>,
+    unfinished: &Group,
 ) {
-    let (lines, pitch) = block.panel.column(line);
-    let finish = unfinished.rows.len().div_ceil(steps.len().max(1));
-    let (is_low, is_pair) = (rows.len() > TILE, pitch == 2);
-    let first = rows.start * block.rows.stride + steps.start * DEPTH_STEP;
+    let (lines, pitch) = block.panel.column(group.line);
+    let (is_low, is_pair) = (group.n_rows > TILE, pitch == 2);
+    let first = group.row * block.rows.stride + steps.start * DEPTH_STEP;
     let mut at = Place {
         lhs: block.rows.data.as_ptr().wrapping_add(first),
         lhs_stride: block.rows.stride,
         rhs: lines.as_ptr().wrapping_add(steps.start * (DEPTH_STEP / GROUP) * pitch),
         rhs_stride: pitch * size_of::<Line>(),
-        sums,
+        sums: group.sums,
     };
+    let n_pairs = unfinished.n_rows.div_ceil(2);
+    let pairs_per_step = n_pairs.div_ceil(steps.len().max(1));
+    let mut pair = 0;
     // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
     unsafe {
         if steps.start > 0 {
             at.resume(is_low, is_pair);
         } else {
-            begin(&unfinished.constants, line);
+            begin(constants, group.line);
         }
         for _ in steps {
             match (is_low, is_pair) {
@@ -249,8 +250,10 @@ unsafe fn multiply(
             }
             at.lhs = at.lhs.wrapping_add(DEPTH_STEP);
             at.rhs = at.rhs.wrapping_add(DEPTH_STEP / GROUP * pitch);
-            unfinished.finish(finish);
+            unfinished.finish(block, constants, pair..pair + pairs_per_step);
+            pair += pairs_per_step;
         }
+        unfinished.finish(block, constants, pair..n_pairs);
         at.end(is_low, is_pair);
     }
 }
