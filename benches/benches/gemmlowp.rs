@@ -41,11 +41,31 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+/// Bytes that begin a cache line, as the peers allocate theirs.
+struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    fn new(seed: u64, len: usize) -> Self {
+        let mut bytes = bytes(seed, len + 64);
+        let start = bytes.as_ptr().align_offset(64);
+        bytes.rotate_right(start);
+        Self { bytes, start, len }
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[self.start..][..self.len]
+    }
+}
+
 /// A layer: unsigned activations with a zero point, signed weights, a bias and a multiplier for each output.
 struct Layer {
     rows: usize,
     depth: usize,
-    lhs: Vec<u8>,
+    lhs: Aligned,
     rhs: PackedRhs,
     bias: Vec<i32>,
     multipliers: Vec<Multiplier>,
@@ -60,7 +80,7 @@ impl Layer {
         Self {
             rows,
             depth,
-            lhs: bytes(1, rows * depth),
+            lhs: Aligned::new(1, rows * depth),
             rhs: PackedRhs::new(weights),
             bias: bytes(3, cols).into_iter().map(i32::from).collect(),
             multipliers: bytes(4, cols).into_iter().map(multiplier).collect(),
@@ -69,12 +89,14 @@ impl Layer {
     }
 
     fn lhs(&self) -> Quantized<'_, u8> {
-        Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128)
+        Quantized::new(MatRef::row_major(self.lhs.get(), self.rows, self.depth).expect("its length"), 128)
     }
 
     fn run(&mut self, gemm: Gemm) {
-        let lhs =
-            Quantized::new(MatRef::row_major(&self.lhs, self.rows, self.depth).expect("its length"), 128);
+        let lhs = Quantized::new(
+            MatRef::row_major(self.lhs.get(), self.rows, self.depth).expect("its length"),
+            128,
+        );
         let stages = [
             Stage::Bias(Per::Col(&self.bias)),
             Stage::Scale { multiplier: Per::Col(&self.multipliers), offset: 128 },
@@ -118,7 +140,7 @@ fn sums(c: &mut Criterion) {
             });
         });
         let peer = GemmExecutor::<u8, i8, i32>::new();
-        let lhs = NdTensorView::from_data([rows, depth], &layer.lhs[..]);
+        let lhs = NdTensorView::from_data([rows, depth], layer.lhs.get());
         // The weights lie column by column: a row-major matrix, transposed.
         let rhs = peer.prepack_b(NdTensorView::from_data([cols, depth], &weights[..]).transposed());
         let mut theirs = vec![0_i32; rows * cols];
