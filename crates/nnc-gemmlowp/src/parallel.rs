@@ -1,4 +1,4 @@
-//! Work split by its size, never by the number of threads.
+//! Work cut into tasks. No element is summed by two of them, so how it is cut changes no bit.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::kernel::PANEL;
 /// Tasks into which a product is cut at least, where it is large enough.
 pub(crate) const TASKS: usize = 16;
 
-/// Rows that are multiples of both kinds of tile's rows.
+/// Rows of the largest tile.
 const ROWS: usize = 32;
 
 /// Rows of a task at least, where there are as many: fewer would read the right factor too often.
@@ -37,10 +37,13 @@ impl Grid {
     pub(crate) fn new(n_rows: usize, n_panels: usize, depth: usize, products_per_ns: usize) -> Self {
         let rhs_bytes = n_panels.saturating_mul(PANEL).saturating_mul(depth);
         let ns = n_rows.saturating_mul(rhs_bytes) / products_per_ns + rhs_bytes / BYTES_PER_NS;
-        let parallel = ns >= WORTH_NS;
+        let parallel = ns >= WORTH_NS && has_threads();
         let max_rows = (MAX_BYTES / depth / ROWS * ROWS).max(MIN_ROWS);
-        let rows = if parallel { n_rows.div_ceil(TASKS).max(MIN_ROWS) } else { n_rows };
-        let rows_per_task = rows.next_multiple_of(ROWS).clamp(ROWS, max_rows);
+        let blocks = if parallel { TASKS.min(n_rows / MIN_ROWS) } else { 1 };
+        let blocks = blocks.max(n_rows.div_ceil(max_rows)).max(1);
+        // Few blocks are cut more finely, so that the last one is not much smaller than the others.
+        let unit = if blocks < TASKS / 2 { ROWS / 2 } else { ROWS };
+        let rows_per_task = n_rows.div_ceil(blocks).next_multiple_of(unit).max(unit);
         let blocks = n_rows.div_ceil(rows_per_task).max(1);
         let ranges = if parallel { (TASKS / blocks).clamp(1, n_panels.max(1)) } else { 1 };
         let panels_per_task = n_panels.div_ceil(ranges).max(1);
@@ -70,6 +73,14 @@ impl Grid {
             panel..(panel + self.panels_per_task).min(self.n_panels),
         )
     }
+}
+
+/// Whether the caller's pool has more than one thread.
+fn has_threads() -> bool {
+    #[cfg(feature = "parallel")]
+    return rayon::current_num_threads() > 1;
+    #[cfg(not(feature = "parallel"))]
+    false
 }
 
 /// Runs `run` for 0 to `n` − 1, in the caller's rayon pool where `parallel` says that it pays.
