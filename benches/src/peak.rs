@@ -55,7 +55,7 @@ mod x86 {
                 unsafe {
                     asm!(
                         "vpmaddwd {}, {}, {}", out(ymm_reg) product, in(ymm_reg) a, in(ymm_reg) b,
-                        options(pure, nomem, nostack, preserves_flags),
+                        options(nomem, nostack, preserves_flags),
                     );
                 }
                 *sum = _mm256_add_epi32(*sum, product);
