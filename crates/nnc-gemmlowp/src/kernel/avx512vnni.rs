@@ -5,7 +5,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::offset_of;
 
-use super::{Block, Constants, Finish, LANES, Line, PANEL};
+use super::{Block, Constants, Finish, GROUP, LANES, Line, PANEL};
 
 /// Rows that are multiplied at once: 6 × 4 sums, 4 columns' bytes and one row's fill 29 of 32 registers.
 const MR: usize = 6;
@@ -95,7 +95,7 @@ const fn pitch<const NV: usize>(v: usize) -> usize {
     match v {
         0 | 1 if NV == 1 => 1,
         0 | 1 => 2,
-        _ => NV - 2,
+        _ => NV.saturating_sub(2),
     }
 }
 
@@ -126,16 +126,31 @@ unsafe fn sums<const R: usize, const NV: usize>(
 ) -> [[__m512i; NV]; R] {
     /// Steps ahead of which lines are fetched: a panel that is deep streams from the second cache.
     const AHEAD: usize = 16;
+    /// Steps between which pointers stand still: additions of pointers take the units that multiply.
+    const UNROLL: usize = 4;
     let mut sums = [terms(constants); R];
-    for step in 0..n_steps {
+    let mut rows = [lhs; R];
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = lhs.wrapping_add(r * stride);
+    }
+    let mut halves = halves;
+    for _ in 0..n_steps / UNROLL {
         // SAFETY: inside what the caller promises; a prefetch may go anywhere.
         unsafe {
-            for v in 0..NV {
-                let line = halves[v / 2].wrapping_add((step + AHEAD) * pitch::<NV>(v) + v % 2);
-                _mm_prefetch::<_MM_HINT_T0>(line.cast());
+            for step in 0..UNROLL {
+                for v in 0..NV {
+                    let line = halves[v / 2].wrapping_add((step + AHEAD) * pitch::<NV>(v) + v % 2);
+                    _mm_prefetch::<_MM_HINT_T0>(line.cast());
+                }
+                step_of(&mut sums, &rows, halves, step);
             }
-            step_of(&mut sums, lhs.add(4 * step), stride, halves, step);
         }
+        rows = rows.map(|row| row.wrapping_add(UNROLL * GROUP));
+        halves = [0, 1].map(|half| halves[half].wrapping_add(UNROLL * pitch::<NV>(2 * half)));
+    }
+    for step in 0..n_steps % UNROLL {
+        // SAFETY: inside what the caller promises.
+        unsafe { step_of(&mut sums, &rows, halves, step) };
     }
     sums
 }
@@ -156,6 +171,10 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
     /// How far ahead lines are fetched: the panel streams from memory and is used once.
     const AHEAD: usize = 64;
     let mut even = [terms(constants); R];
+    let mut rows = [lhs; R];
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = lhs.wrapping_add(r * stride);
+    }
     let mut odd = [[_mm512_setzero_si512(); NV]; R];
     for step in (0..n_steps.saturating_sub(1)).step_by(2) {
         // SAFETY: inside what the caller promises; a prefetch may go anywhere.
@@ -165,14 +184,14 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
                 _mm_prefetch::<_MM_HINT_T0>(line.cast());
                 _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(pitch::<NV>(v)).cast());
             }
-            step_of(&mut even, lhs.add(4 * step), stride, halves, step);
-            step_of(&mut odd, lhs.add(4 * step + 4), stride, halves, step + 1);
+            step_of(&mut even, &rows, halves, step);
+            step_of(&mut odd, &rows, halves, step + 1);
         }
     }
     if n_steps % 2 == 1 {
         let step = n_steps - 1;
         // SAFETY: inside what the caller promises.
-        unsafe { step_of(&mut even, lhs.add(4 * step), stride, halves, step) };
+        unsafe { step_of(&mut even, &rows, halves, step) };
     }
     for (even, odd) in even.as_flattened_mut().iter_mut().zip(odd.as_flattened()) {
         *even = _mm512_add_epi32(*even, *odd);
@@ -180,17 +199,15 @@ unsafe fn sums_in_two<const R: usize, const NV: usize>(
     even
 }
 
-/// Adds the products of four inner elements.
+/// Adds the products of the `step`-th four inner elements.
 ///
 /// # Safety
-/// `lhs` must be readable for 4 bytes in each of `R` rows `stride` apart, `halves` for the
-/// lines of the step.
+/// Each of `rows` must be readable for its 4 bytes, `halves` for its lines.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn step_of<const R: usize, const NV: usize>(
     sums: &mut [[__m512i; NV]; R],
-    lhs: *const u8,
-    stride: usize,
+    rows: &[*const u8; R],
     halves: [*const Line; 2],
     step: usize,
 ) {
@@ -201,7 +218,8 @@ unsafe fn step_of<const R: usize, const NV: usize>(
             *rhs = _mm512_load_si512(halves[v / 2].add(step * pitch::<NV>(v) + v % 2).cast());
         }
         for (r, sums) in sums.iter_mut().enumerate() {
-            let bytes = _mm512_set1_epi32(lhs.add(r * stride).cast::<i32>().read_unaligned());
+            let bytes = rows[r].add(GROUP * step).cast::<i32>().read_unaligned();
+            let bytes = _mm512_set1_epi32(bytes);
             for (sum, rhs) in sums.iter_mut().zip(rhs) {
                 *sum = _mm512_dpbusd_epi32(*sum, bytes, rhs);
             }
