@@ -168,12 +168,7 @@ struct Product<'a, L> {
 impl<L: Byte> Product<'_, L> {
     fn run(&self) {
         let depth = self.rhs.depth();
-        let grid = Grid::new(
-            self.lhs.matrix.rows(),
-            self.rhs.panels.len(),
-            depth.max(1),
-            self.kernel.products_per_ns(),
-        );
+        let grid = Grid::new(self.lhs.matrix.rows(), self.rhs.panels.len(), depth.max(1), self.kernel);
         // A group that begins in the middle of what the kernel reads at once reads as far beyond the row.
         let stride = row_stride(depth + DEPTH_STEP);
         for_each(grid.n_tasks(), grid.is_parallel(), |task| {

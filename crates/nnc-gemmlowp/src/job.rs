@@ -134,12 +134,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
 
     /// Multiplies.
     pub(crate) fn run(&self) {
-        let grid = Grid::new(
-            self.lhs.n_rows(),
-            self.rhs.panels.len(),
-            self.rhs.depth().max(1),
-            self.kernel.products_per_ns(),
-        );
+        let grid = Grid::new(self.lhs.n_rows(), self.rhs.panels.len(), self.rhs.depth().max(1), self.kernel);
         for_each(grid.n_tasks(), grid.is_parallel(), |task| {
             let (rows, panels) = grid.task(task);
             self.run_task(rows, panels);

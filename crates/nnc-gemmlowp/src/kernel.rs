@@ -160,6 +160,16 @@ impl Kernel {
             && (self.isa != Isa::Amx || !stride.is_multiple_of(1024) && aligned())
     }
 
+    /// Rows that it multiplies at once: other numbers of rows leave a part of it idle.
+    pub(crate) fn tile_rows(self) -> usize {
+        match self.isa {
+            Isa::Scalar => 1,
+            Isa::Avx2 => 4,
+            Isa::AvxVnni | Isa::Avx512Vnni => 6,
+            Isa::Amx => 32,
+        }
+    }
+
     /// Products a nanosecond, about: for the choice whether a second thread pays.
     pub(crate) fn products_per_ns(self) -> usize {
         match self.isa {

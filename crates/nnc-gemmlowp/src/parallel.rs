@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
-use crate::kernel::PANEL;
+use crate::kernel::{Kernel, PANEL};
 
 /// Tasks into which a product is cut at least, where it is large enough.
 pub(crate) const TASKS: usize = 16;
-
-/// Rows of the largest tile.
-const ROWS: usize = 32;
 
 /// Rows of a task at least, where there are as many: fewer would read the right factor too often.
 const MIN_ROWS: usize = 64;
@@ -33,16 +30,17 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// For `n_rows` × `depth` times `n_panels` panels, by a kernel of so many products a nanosecond.
-    pub(crate) fn new(n_rows: usize, n_panels: usize, depth: usize, products_per_ns: usize) -> Self {
+    /// For `n_rows` × `depth` times `n_panels` panels.
+    pub(crate) fn new(n_rows: usize, n_panels: usize, depth: usize, kernel: Kernel) -> Self {
+        let (products_per_ns, tile_rows) = (kernel.products_per_ns(), kernel.tile_rows());
         let rhs_bytes = n_panels.saturating_mul(PANEL).saturating_mul(depth);
         let ns = n_rows.saturating_mul(rhs_bytes) / products_per_ns + rhs_bytes / BYTES_PER_NS;
         let parallel = ns >= WORTH_NS && has_threads();
-        let max_rows = (MAX_BYTES / depth / ROWS * ROWS).max(MIN_ROWS);
+        let max_rows = (MAX_BYTES / depth).next_multiple_of(tile_rows).max(MIN_ROWS);
         let blocks = if parallel { TASKS.min(n_rows / MIN_ROWS) } else { 1 };
         let blocks = blocks.max(n_rows.div_ceil(max_rows)).max(1);
         // Few blocks are cut more finely, so that the last one is not much smaller than the others.
-        let unit = if blocks < TASKS / 2 { ROWS / 2 } else { ROWS };
+        let unit = if blocks < TASKS / 2 { tile_rows.div_ceil(2) } else { tile_rows };
         let rows_per_task = n_rows.div_ceil(blocks).next_multiple_of(unit).max(unit);
         let blocks = n_rows.div_ceil(rows_per_task).max(1);
         let ranges = if parallel { (TASKS / blocks).clamp(1, n_panels.max(1)) } else { 1 };
