@@ -126,7 +126,7 @@ impl Gemm {
         rhs: &GroupedRhs,
         scale: f32,
         bias: Option<&[f32]>,
-        mut out: MatMut<'_, f32>,
+        out: MatMut<'_, f32>,
     ) -> Result<()> {
         let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.cols());
         if depth != rhs.depth() {
@@ -150,7 +150,7 @@ impl Gemm {
             Some(kernel) if self.isa() == Isa::Amx && !rhs.group.is_multiple_of(DEPTH_STEP) => kernel,
             _ => self.kernel(),
         };
-        Product { kernel, lhs, rhs, scale, bias, out: Place::new(&mut out) }.run();
+        Product { kernel, lhs, rhs, scale, bias, out: Place::new(out) }.run();
         Ok(())
     }
 }
@@ -233,12 +233,13 @@ impl<L: Byte> Product<'_, L> {
     }
 
     /// Writes `scale · totals + bias` to `rows` and `cols` of the result.
+    #[allow(unsafe_code, reason = "tasks write disjoint parts of one result")]
     fn store(&self, totals: &[f32], rows: Range<usize>, cols: &Range<usize>) {
         for (row, totals) in rows.zip(totals.chunks_exact(PANEL)) {
             for (col, total) in cols.clone().zip(totals) {
                 let bias = self.bias.map_or(0.0, |bias| bias[col]);
-                // Each task has other rows or columns.
-                self.out.write(row, col, self.scale * total + bias);
+                // SAFETY: each task has other rows or columns.
+                unsafe { self.out.write(row, col, self.scale * total + bias) };
             }
         }
     }

@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "tasks write disjoint parts of one result")]
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::gemm::PackedRhs;
@@ -12,6 +11,7 @@ use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
 use crate::pack::row_stride;
 use crate::parallel::{Grid, for_each};
+use crate::place::Place;
 use crate::scratch;
 use crate::{Error, MatMut, Order, Result};
 
@@ -35,18 +35,8 @@ pub(crate) struct Job<'a, L, O> {
     how: How<'a>,
     /// What the kernel adds to sums.
     bias: Option<Per<'a, i32>>,
-    out: Place<O>,
-    out_stride: usize,
-    out_order: Order,
-    _out: PhantomData<&'a mut [O]>,
+    out: Place<'a, O>,
 }
-
-/// The first element of the result.
-#[derive(Clone, Copy)]
-struct Place<O>(*mut O);
-
-// SAFETY: a `Job` borrows the result mutably, and its tasks write disjoint rows and columns of it.
-unsafe impl<O: Send> Sync for Place<O> {}
 
 impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
     /// Checks a product and decides how it is done.
@@ -55,7 +45,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
         lhs: L,
         rhs: &'a PackedRhs,
         stages: &'a [Stage<'a>],
-        mut out: MatMut<'a, O>,
+        out: MatMut<'a, O>,
     ) -> Result<Self> {
         let (rows, depth, cols) = (lhs.n_rows(), lhs.depth(), rhs.cols());
         if depth != rhs.depth() {
@@ -69,18 +59,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
         output::check(stages, rows, cols, O::IS_REAL)?;
         let max_sum = max_sum(lhs.max_magnitude() * rhs.max_magnitude, depth)?;
         let (how, bias) = Self::plan(stages, max_sum);
-        Ok(Self {
-            kernel,
-            lhs,
-            rhs,
-            stages,
-            how,
-            bias,
-            out_stride: out.layout().stride,
-            out_order: out.layout().order,
-            out: Place(out.data_mut().as_mut_ptr()),
-            _out: PhantomData,
-        })
+        Ok(Self { kernel, lhs, rhs, stages, how, bias, out: Place::new(out) })
     }
 
     /// How these stages are done, and the bias that the kernel adds.
@@ -198,16 +177,16 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
             finish,
             out_stride,
         };
-        // Of a row-major result; others only ask whether the kernel can write them.
-        let at = self.out.0.wrapping_add(first * self.out_stride + first_col);
+        // A result that is not row-major only asks whether the kernel can write it.
+        let at = self.out.at(first, first_col);
         let fused = match self.how {
             How::Stages => None,
             _ => O::finish(at, self.requant(range.clone())),
         };
         match fused {
-            Some(finish) if self.out_order == Order::RowMajor => {
+            Some(finish) if self.out.order() == Order::RowMajor => {
                 // SAFETY: the result has these rows and columns, and no other task writes them.
-                unsafe { self.kernel.run(&block(finish, self.out_stride)) }
+                unsafe { self.kernel.run(&block(finish, self.out.stride())) }
             }
             Some(_) => scratch::sums(lhs.n_rows * PANEL, |sums| {
                 // Sums and bytes, the elements that kernels write, are no larger than sums.
@@ -231,14 +210,10 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
 
     /// Takes the sums of `row` from column `first_col` on through the stages, and stores them.
     fn store(&self, sums: &[i32], row: usize, first_col: usize) {
-        let (row_step, col_step) = match self.out_order {
-            Order::RowMajor => (self.out_stride, 1),
-            Order::ColMajor => (1, self.out_stride),
-        };
         for (col, &sum) in (first_col..).zip(sums) {
             let value = output::store::<O>(self.stages, sum, row, col);
             // SAFETY: the result has this row and column, and no other task writes them.
-            unsafe { self.out.0.add(row * row_step + col * col_step).write(value) };
+            unsafe { self.out.write(row, col, value) };
         }
     }
 
@@ -259,7 +234,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
         for start in (0..n_rows).step_by(BLOCK) {
             let rows = start..n_rows.min(start + BLOCK);
             for col in 0..n_cols {
-                let out = self.out.0.wrapping_add((first_col + col) * self.out_stride + first);
+                let out = self.out.at(first, first_col + col);
                 for row in rows.clone() {
                     // SAFETY: the caller's promise; the result has this row and column.
                     unsafe { out.add(row).write(results.add(row * PANEL + col).read()) };

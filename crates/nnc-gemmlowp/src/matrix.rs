@@ -202,7 +202,7 @@ impl<'a, T> MatMut<'a, T> {
         self.layout
     }
 
-    pub(crate) fn data_mut(&mut self) -> &mut [T] {
+    pub(crate) fn into_data(self) -> &'a mut [T] {
         self.data
     }
 

@@ -3,8 +3,8 @@
 
 use std::marker::PhantomData;
 
-use crate::MatMut;
 use crate::matrix::Layout;
+use crate::{MatMut, Order};
 
 /// The place of a result.
 #[derive(Clone, Copy, Debug)]
@@ -19,14 +19,32 @@ unsafe impl<O: Send> Sync for Place<'_, O> {}
 
 impl<'a, O> Place<'a, O> {
     /// The place of `out`.
-    pub(crate) fn new(out: &'a mut MatMut<'_, O>) -> Self {
-        Self { layout: out.layout(), start: out.data_mut().as_mut_ptr(), _borrow: PhantomData }
+    pub(crate) fn new(out: MatMut<'a, O>) -> Self {
+        Self { layout: out.layout(), start: out.into_data().as_mut_ptr(), _borrow: PhantomData }
     }
 
-    /// Writes the element at (`row`, `col`), which no other task may write or read.
-    pub(crate) fn write(&self, row: usize, col: usize, value: O) {
+    /// Where the element at (`row`, `col`) lies, or would lie.
+    pub(crate) fn at(&self, row: usize, col: usize) -> *mut O {
+        self.start.wrapping_add(self.layout.at(row, col))
+    }
+
+    /// Writes the element at (`row`, `col`).
+    ///
+    /// # Safety
+    /// No other task may write or read it meanwhile.
+    pub(crate) unsafe fn write(&self, row: usize, col: usize, value: O) {
         assert!(row < self.layout.rows && col < self.layout.cols, "an element lies outside of the result");
-        // SAFETY: the matrix has this element; no other task writes it.
-        unsafe { self.start.add(self.layout.at(row, col)).write(value) };
+        // SAFETY: the matrix has this element; the caller promises the rest.
+        unsafe { self.at(row, col).write(value) };
+    }
+
+    /// Which neighbours lie beside each other.
+    pub(crate) fn order(&self) -> Order {
+        self.layout.order
+    }
+
+    /// Elements from row to row, or from column to column.
+    pub(crate) fn stride(&self) -> usize {
+        self.layout.stride
     }
 }
