@@ -59,9 +59,8 @@
 //! There is no adaptive model, no arithmetic or ANS coder and no SIMD kernel yet: a Huffman code cannot spend less than one
 //! bit a symbol unless there is one symbol only (the example above has 64.8 bits of entropy and costs 126).
 
-#![forbid(unsafe_code)]
-
 mod bits;
+mod block;
 mod canonical;
 mod coded;
 mod decoder;
@@ -69,7 +68,10 @@ mod encoder;
 mod error;
 mod frame;
 mod histogram;
+mod kernel;
 mod lengths;
+mod multi;
+mod rans;
 pub mod reference;
 mod symbol;
 #[cfg(feature = "tensor")]
@@ -78,13 +80,15 @@ mod table;
 mod threads;
 mod varint;
 
+pub use block::{Coder, Kind};
 pub use canonical::{Code, Codeword};
 pub use coded::CodedSymbols;
 pub use decoder::Decoder;
 pub use encoder::{Encoder, FOUR_STREAMS_FROM};
 pub use error::{Error, Result};
-pub use frame::{VERSION, compress, decompress};
+pub use frame::{Config, Frame, FrameWriter, Iter, VERSION, compress, compress_with, decompress};
 pub use histogram::Histogram;
+pub use kernel::Isa;
 pub use lengths::{huffman_lengths, limited_lengths};
 pub use symbol::Symbol;
 

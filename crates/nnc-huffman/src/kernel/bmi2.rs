@@ -1,0 +1,300 @@
+//! BMI2: shifts by a register without flags, bits counted in one instruction, six streams in two groups of three.
+//!
+//! Q: Why three streams at a time, of six? A: Bits, read position and write position of three streams are nine of sixteen
+//! registers; four would spill. A lookup waits about seven cycles for the one before it in its stream, and three chains
+//! do not fill that. But the processor looks ahead: while one group waits it is in the middle of the other, whose state
+//! it loads from the stack.
+#![allow(unsafe_code, reason = "reads streams and writes symbols through pointers, checked once for many steps")]
+
+use super::N_STREAMS;
+use super::scalar::{self, PER_REFILL, Place, run_len};
+use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS};
+use crate::symbol::Symbol;
+
+/// Streams whose state the registers hold.
+const GROUP: usize = 3;
+
+/// Bytes of symbols that a step writes at most, and one store beyond them.
+const STEP_BYTES: usize = PER_REFILL * SYMBOL_BYTES;
+const STORE_BYTES: usize = 8;
+
+pub(super) fn detect() -> bool {
+    is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt")
+}
+
+/// Where one stream is.
+///
+/// # Invariants
+/// `bits` holds the stream's bits from the next one on at its top, then a 1 as lowest bit set: the number of zeros below
+/// it is the number of bits consumed of the 8 bytes at `next`. `first <= next`, `next + 8` is within the stream;
+/// `out <= out_end` is within the symbols.
+#[derive(Clone, Copy)]
+struct Lane {
+    bits: u64,
+    next: *const u8,
+    first: *const u8,
+    out: *mut u8,
+    out_end: *mut u8,
+}
+
+impl Lane {
+    /// Begins a stream of 8 bytes or more with an end mark.
+    fn start<S: Symbol>(stream: &[u8], out: &mut [S]) -> Option<Self> {
+        let tail = stream.last_chunk::<8>()?;
+        let first = stream.as_ptr();
+        let bits = u64::from_le_bytes(*tail);
+        let n_consumed = 1 + bits.leading_zeros();
+        if n_consumed > 8 {
+            return None;
+        }
+        let range = out.as_mut_ptr_range();
+        // SAFETY: the stream has 8 bytes.
+        let next = unsafe { first.add(stream.len() - 8) };
+        let mut lane = Self {
+            bits: (bits | 1) << n_consumed,
+            next,
+            first,
+            out: range.start.cast(),
+            out_end: range.end.cast(),
+        };
+        if stream.len() > 8 {
+            // SAFETY: at most a byte has been consumed, and there is one before `next`.
+            unsafe { lane.refill() };
+        }
+        Some(lane)
+    }
+
+    /// Steps that stay within the stream and the symbols whatever the bits are: a step consumes 48 bits, so that a refill
+    /// goes back 6 bytes at most, and writes 24 bytes of symbols.
+    #[inline(always)]
+    fn n_safe_steps(&self) -> usize {
+        let bytes = self.next.addr() - self.first.addr();
+        let room = (self.out_end.addr() - self.out.addr()).saturating_sub(STORE_BYTES);
+        (bytes / 7).min(room / STEP_BYTES)
+    }
+
+    /// Loads the 8 bytes whose first bits are the next ones.
+    ///
+    /// # Safety
+    /// `next` must have as many bytes before it in the stream as have been consumed.
+    #[inline(always)]
+    unsafe fn refill(&mut self) {
+        let n_consumed = self.bits.trailing_zeros();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.next = self.next.sub((n_consumed >> 3) as usize);
+            self.bits = (self.next.cast::<u64>().read_unaligned().to_le() | 1) << (n_consumed & 7);
+        }
+    }
+
+    /// Bits of the stream that are not consumed, and symbol bytes written.
+    fn place(&self, start: *mut u8) -> (Place, usize) {
+        let n_loaded = 8 * (self.next.addr() - self.first.addr()) + 64;
+        (Place { n_left: n_loaded - self.bits.trailing_zeros() as usize }, self.out.addr() - start.addr())
+    }
+}
+
+/// As [`super::Isa::decode_huffman`].
+#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+pub(super) fn decode_huffman<S: Symbol>(table: &MultiTable, streams: &[&[u8]], out: &mut [S]) -> bool {
+    let entries = table.entries::<S>();
+    let run = run_len(out.len(), streams.len());
+    let runs: Vec<&mut [S]> = out.chunks_mut(run).collect();
+    let starts: Option<Vec<Lane>> = if runs.len() == streams.len() {
+        let mut runs = runs;
+        streams.iter().zip(&mut runs).map(|(stream, run)| Lane::start(stream, run)).collect()
+    } else {
+        None
+    };
+    let Some(mut lanes) = starts else { return scalar::decode_huffman(table, streams, out) };
+    if let Ok(all) = <&mut [Lane; N_STREAMS]>::try_from(lanes.as_mut_slice()) {
+        decode_lanes::<S, N_STREAMS>(entries, all);
+        for group in all.as_chunks_mut::<GROUP>().0 {
+            decode_lanes::<S, GROUP>(entries, group);
+        }
+    }
+    for lane in lanes.as_chunks_mut::<1>().0 {
+        decode_lanes::<S, 1>(entries, lane);
+    }
+    let mut runs = out.chunks_mut(run);
+    streams.iter().zip(lanes).all(|(stream, lane)| {
+        let part = runs.next().unwrap_or_default();
+        let (place, n_bytes) = lane.place(part.as_mut_ptr().cast());
+        scalar::finish(table, stream, place, &mut part[n_bytes / size_of::<S>()..])
+    })
+}
+
+/// Decodes `N` lanes side by side for as long as all of them may go on unchecked.
+#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+#[inline]
+fn decode_lanes<S: Symbol, const N: usize>(entries: &[u64; N_ENTRIES], lanes: &mut [Lane; N]) {
+    loop {
+        let n_steps = lanes.iter().map(Lane::n_safe_steps).min().unwrap_or(0);
+        if n_steps == 0 {
+            return;
+        }
+        for _ in 0..n_steps {
+            let mut first = 0;
+            while first < N {
+                // SAFETY: `n_safe_steps` saw that there are bytes and room for this many steps of each lane.
+                unsafe {
+                    if N % GROUP == 0 {
+                        step::<S, N, GROUP>(entries, lanes, first);
+                        first += GROUP;
+                    } else {
+                        step::<S, N, 1>(entries, lanes, first);
+                        first += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Four lookups of each of the `G` lanes from `first` on, and a refill.
+///
+/// # Safety
+/// Each of the lanes must have a safe step left.
+#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+#[inline]
+unsafe fn step<S: Symbol, const N: usize, const G: usize>(
+    entries: &[u64; N_ENTRIES],
+    lanes: &mut [Lane; N],
+    first: usize,
+) {
+    let mut group: [Lane; G] = std::array::from_fn(|i| lanes[first + i]);
+    for _ in 0..PER_REFILL {
+        for lane in &mut group {
+            let index = lane.bits >> (u64::BITS - TABLE_BITS);
+            // SAFETY: the index has 12 bits; the lane has room for the bytes of this store.
+            unsafe {
+                let entry = *entries.get_unchecked(index as usize);
+                lane.out.cast::<u64>().write_unaligned((entry >> 16).to_le());
+                lane.bits <<= entry & 63;
+                lane.out = lane.out.add(usize::from((entry >> 8) as u8) * size_of::<S>());
+            }
+        }
+    }
+    for (i, lane) in group.iter_mut().enumerate() {
+        // SAFETY: the lane has the bytes of this refill.
+        unsafe { lane.refill() };
+        lanes[first + i].bits = lane.bits;
+        lanes[first + i].next = lane.next;
+        lanes[first + i].out = lane.out;
+    }
+}
+
+/// Symbols that are encoded between two stores: 48 bits and the 7 that wait fit above the length in a word's lowest byte.
+const PER_STORE: usize = 4;
+
+/// One stream that grows.
+///
+/// # Invariants
+/// The newest bits are the highest of `pending`, `n_pending` ≤ 7 of them between steps.
+#[derive(Clone, Copy)]
+struct Pen {
+    pending: u64,
+    n_pending: u64,
+    out: *mut u8,
+}
+
+impl Pen {
+    #[inline(always)]
+    fn push(&mut self, word: u64) {
+        // The length in the lowest byte of the word is shifted out of the way by the words after it.
+        self.pending = self.pending >> (word & 63) | word;
+        self.n_pending += word & 0xff;
+    }
+
+    /// # Safety
+    /// There must be room for 8 bytes.
+    #[inline(always)]
+    unsafe fn store(&mut self) {
+        let bits = self.pending >> (64 - self.n_pending & 63);
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.out.cast::<u64>().write_unaligned(bits.to_le());
+            self.out = self.out.add((self.n_pending >> 3) as usize);
+        }
+        self.n_pending &= 7;
+    }
+
+    /// Puts `symbols`, the last one first.
+    ///
+    /// # Safety
+    /// There must be room for their words and 8 bytes.
+    #[inline(always)]
+    unsafe fn write(&mut self, words: &[u64; 256], symbols: &[u8]) {
+        for part in symbols.rchunks(PER_STORE) {
+            part.iter().rev().for_each(|&symbol| self.push(words[usize::from(symbol)]));
+            // SAFETY: the caller's promise.
+            unsafe { self.store() };
+        }
+    }
+}
+
+/// As [`super::Isa::encode_huffman`], for words of at most 12 bits.
+#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+pub(super) fn encode_huffman(
+    words: &[u64; 256],
+    symbols: &[u8],
+    n_streams: usize,
+    out: &mut Vec<u8>,
+) -> Vec<usize> {
+    assert!(words.iter().all(|&word| word & 0xff <= TABLE_BITS.into()), "words of at most 12 bits");
+    let mut runs = symbols.chunks(run_len(symbols.len(), n_streams));
+    let runs: Vec<&[u8]> = (0..n_streams).map(|_| runs.next().unwrap_or_default()).collect();
+    let mut ends = Vec::with_capacity(n_streams);
+    let (groups, rest) = runs.as_chunks::<GROUP>();
+    groups.iter().for_each(|group| encode_lanes(words, *group, out, &mut ends));
+    rest.iter().for_each(|run| encode_lanes(words, [*run], out, &mut ends));
+    ends
+}
+
+/// Encodes `N` runs side by side and appends their streams one after the other.
+#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+#[inline]
+fn encode_lanes<const N: usize>(
+    words: &[u64; 256],
+    runs: [&[u8]; N],
+    out: &mut Vec<u8>,
+    ends: &mut Vec<usize>,
+) {
+    // A stream has 12 bits a symbol at most and its mark, and is stored 8 bytes at a time.
+    let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
+    let room = (longest * TABLE_BITS as usize).div_ceil(8) + 2 * STORE_BYTES;
+    out.reserve(N * room);
+    let base = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    // SAFETY: room for `N` streams was reserved.
+    let starts: [*mut u8; N] = std::array::from_fn(|i| unsafe { base.add(i * room) });
+    let mut pens = starts.map(|out| Pen { pending: 0, n_pending: 0, out });
+    let n_steps = runs.iter().map(|run| run.len() / PER_STORE).min().unwrap_or(0);
+    let fronts = runs.map(|run| run.split_at(run.len() - n_steps * PER_STORE));
+    let tails = fronts.map(|(_, tail)| tail.as_chunks::<PER_STORE>().0);
+    for k in (0..n_steps).rev() {
+        for (pen, tail) in pens.iter_mut().zip(&tails) {
+            tail[k].iter().rev().for_each(|&symbol| pen.push(words[usize::from(symbol)]));
+            // SAFETY: the room is for all symbols of the run.
+            unsafe { pen.store() };
+        }
+    }
+    let mut end = 0;
+    for ((pen, (front, _)), start) in pens.iter_mut().zip(&fronts).zip(starts) {
+        // SAFETY: as above; then the stream is moved down to the end of the one before, where it may overlap itself.
+        unsafe {
+            pen.write(words, front);
+            pen.push(1 << 63 | 1);
+            // Zeros above the mark fill up the last byte.
+            let n_padding = pen.n_pending.wrapping_neg() & 7;
+            pen.pending >>= n_padding;
+            pen.n_pending += n_padding;
+            pen.store();
+            let n_bytes = pen.out.addr() - start.addr();
+            std::ptr::copy(start, base.add(end), n_bytes);
+            end += n_bytes;
+        }
+        ends.push(out.len() + end);
+    }
+    // SAFETY: that many bytes have been written.
+    unsafe { out.set_len(out.len() + end) };
+}
