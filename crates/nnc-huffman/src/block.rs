@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 raw | the symbols as they are, low byte first |
 //! | 1 constant | the one symbol |
-//! | 2 Huffman | code table; from [`STREAMS_FROM`] symbols on the LEB128 lengths of streams 1 to 5; one stream, or six |
+//! | 2 Huffman | code table; from 4,096 symbols on the lengths of streams 1 to 5, 24 bits each; one stream, or six |
 //! | 3 rANS | frequency table; 32 states of 32 bits; words of 16 bits |
 //! | 4 wide | code table and a block of [`Encoder`](crate::Encoder), for more than 2,048 different symbols |
 
@@ -17,11 +17,14 @@ use crate::symbol::Symbol;
 use crate::varint::{put_varint, take_varint};
 use crate::{Code, Decoder, Encoder, Error, Histogram, Result};
 
-/// Symbols from which on a Huffman block has six streams: there, their lengths and ends are below a half per cent.
+/// Symbols from which on a Huffman block has six streams: there, their lengths and ends are a per cent of two bits a symbol.
 const STREAMS_FROM: usize = 1 << 12;
 
 /// Different symbols that a code of at most 12 bits serves well; more of them are coded with up to 16 bits.
 const NARROW_SYMBOLS: usize = 1 << 11;
+
+/// Bytes of a stream's length: a block has at most 2^20 symbols of 12 bits.
+const STREAM_LENGTH_BYTES: usize = 3;
 
 const WHAT: &str = "block";
 
@@ -87,86 +90,106 @@ impl Head {
 
 /// Appends head and payload of `symbols`, one or more.
 pub(crate) fn write<S: Symbol>(isa: Isa, coder: Coder, symbols: &[S], out: &mut Vec<u8>) {
-    let (kind, payload) = match S::narrow(symbols) {
-        Some(bytes) => encode::<u8>(isa, coder, &bytes),
-        None => encode(isa, coder, symbols),
-    };
-    put_varint(out, symbols.len() as u64);
-    put_varint(out, (payload.len() as u64) << 3 | kind as u64);
-    out.extend_from_slice(&payload);
+    PAYLOAD.with_borrow_mut(|payload| {
+        payload.clear();
+        let kind = match S::narrow(symbols) {
+            Some(bytes) => encode_bytes(isa, coder, &bytes, payload),
+            None => encode_wide(symbols, payload),
+        };
+        put_varint(out, symbols.len() as u64);
+        put_varint(out, (payload.len() as u64) << 3 | kind as u64);
+        out.extend_from_slice(payload);
+    });
 }
 
-/// The shortest payload that `coder` admits; the first among equals in the order of its trials.
-fn encode<S: Symbol>(isa: Isa, coder: Coder, symbols: &[S]) -> (Kind, Vec<u8>) {
+/// The shortest payload that `coder` admits; Huffman's, then raw, among equals.
+fn encode_bytes(isa: Isa, coder: Coder, symbols: &[u8], payload: &mut Vec<u8>) -> Kind {
     let histogram = Histogram::of(symbols);
     if histogram.n_distinct() == 1 {
-        return (Kind::Constant, le_bytes(&symbols[..1]));
+        payload.push(symbols[0]);
+        return Kind::Constant;
     }
-    if histogram.n_distinct() > NARROW_SYMBOLS {
-        return or_raw(Kind::Wide, encode_wide(&histogram, symbols), symbols);
+    let mut kind = Kind::Huffman;
+    if coder != Coder::Rans {
+        let code = Code::with_max_length(&histogram, TABLE_BITS).expect("256 symbols at most fit 12 bits");
+        code.write_table(payload);
+        let words = words_of(&code, 256);
+        let words = words.first_chunk().expect("256 words");
+        put_streams(symbols.len(), payload, |n, payload| isa.encode_huffman(words, symbols, n, payload));
     }
-    let narrow = S::narrow(symbols).filter(|_| S::BITS == 8);
-    match (coder, narrow) {
-        (Coder::Rans, Some(bytes)) => or_raw(Kind::Rans, encode_rans(isa, &histogram, &bytes), symbols),
-        (Coder::Smallest, Some(bytes)) => {
-            let huffman = encode_huffman(isa, &histogram, symbols);
-            let rans = encode_rans(isa, &histogram, &bytes);
-            let is_smaller = rans.len() < huffman.len();
-            let (kind, best) = if is_smaller { (Kind::Rans, rans) } else { (Kind::Huffman, huffman) };
-            or_raw(kind, best, symbols)
+    if coder != Coder::Huffman {
+        let n_huffman = payload.len();
+        let model = Model::from_histogram(&histogram);
+        model.write(payload);
+        isa.encode_rans(&model.encode_symbols(), symbols, payload);
+        let n_rans = payload.len() - n_huffman;
+        if coder == Coder::Rans || n_rans < n_huffman {
+            kind = Kind::Rans;
+            payload.drain(..n_huffman);
+        } else {
+            payload.truncate(n_huffman);
         }
-        _ => or_raw(Kind::Huffman, encode_huffman(isa, &histogram, symbols), symbols),
     }
+    if payload.len() >= symbols.len() {
+        payload.clear();
+        payload.extend_from_slice(symbols);
+        kind = Kind::Raw;
+    }
+    kind
 }
 
-fn or_raw<S: Symbol>(kind: Kind, payload: Vec<u8>, symbols: &[S]) -> (Kind, Vec<u8>) {
-    if payload.len() < size_of_val(symbols) { (kind, payload) } else { (Kind::Raw, le_bytes(symbols)) }
+/// A payload of symbols of which some are above 255.
+fn encode_wide<S: Symbol>(symbols: &[S], payload: &mut Vec<u8>) -> Kind {
+    let histogram = Histogram::of(symbols);
+    let le_bytes = |symbols: &[S]| -> Vec<u8> {
+        symbols.iter().flat_map(|&symbol| symbol.into().to_le_bytes()).collect()
+    };
+    if histogram.n_distinct() == 1 {
+        payload.extend(le_bytes(&symbols[..1]));
+        return Kind::Constant;
+    }
+    let kind = if histogram.n_distinct() > NARROW_SYMBOLS {
+        let code = Code::from_histogram(&histogram);
+        code.write_table(payload);
+        payload.extend(Encoder::new(&code).encode(symbols).expect("the code is made from these symbols"));
+        Kind::Wide
+    } else {
+        let code = Code::with_max_length(&histogram, TABLE_BITS).expect("2048 symbols at most fit 12 bits");
+        code.write_table(payload);
+        let words = words_of(&code, histogram.counts().len());
+        put_streams(symbols.len(), payload, |n, payload| scalar::encode_huffman(&words, symbols, n, payload));
+        Kind::Huffman
+    };
+    if payload.len() < 2 * symbols.len() {
+        return kind;
+    }
+    payload.clear();
+    payload.extend(le_bytes(symbols));
+    Kind::Raw
 }
 
-/// Bytes for a raw block, in the narrowest type that holds its symbols.
-fn le_bytes<S: Symbol>(symbols: &[S]) -> Vec<u8> {
-    let wide = symbols.iter().map(|&symbol| symbol.into().to_le_bytes());
-    wide.flat_map(|bytes| bytes.into_iter().take(size_of::<S>())).collect()
-}
-
-fn encode_wide<S: Symbol>(histogram: &Histogram, symbols: &[S]) -> Vec<u8> {
-    let code = Code::from_histogram(histogram);
-    let mut payload = Vec::new();
-    code.write_table(&mut payload);
-    payload.extend(Encoder::new(&code).encode(symbols).expect("the code is made from these symbols"));
-    payload
-}
-
-fn encode_rans(isa: Isa, histogram: &Histogram, symbols: &[u8]) -> Vec<u8> {
-    let model = Model::from_histogram(histogram);
-    let mut payload = Vec::with_capacity(symbols.len());
-    model.write(&mut payload);
-    isa.encode_rans(&model.encode_symbols(), symbols, &mut payload);
-    payload
-}
-
-fn encode_huffman<S: Symbol>(isa: Isa, histogram: &Histogram, symbols: &[S]) -> Vec<u8> {
-    let code = Code::with_max_length(histogram, TABLE_BITS).expect("2048 symbols at most fit 12 bits");
-    let mut words = vec![0; histogram.counts().len().max(256)];
+/// By symbol, for `n` symbols or more: its codeword in the high bits and its length in the lowest byte.
+fn words_of(code: &Code, n: usize) -> Vec<u64> {
+    let mut words = vec![0; n];
     for word in code.codewords() {
         words[usize::from(word.symbol)] =
             u64::from(word.bits) << (u64::BITS - word.length) | u64::from(word.length);
     }
-    let mut payload = Vec::new();
-    code.write_table(&mut payload);
-    let n_streams = n_streams(symbols.len());
-    let mut streams = Vec::new();
-    let ends = match (S::narrow(symbols).filter(|_| S::BITS == 8), words.first_chunk::<256>()) {
-        (Some(bytes), Some(words)) => isa.encode_huffman(words, &bytes, n_streams, &mut streams),
-        _ => scalar::encode_huffman(&words, symbols, n_streams, &mut streams),
-    };
-    let mut start = 0;
-    for &end in &ends[..n_streams - 1] {
-        put_varint(&mut payload, (end - start) as u64);
-        start = end;
+    words
+}
+
+/// Appends the lengths of all streams but the last, and the streams, which `encode` appends: where each ends.
+fn put_streams(n_symbols: usize, payload: &mut Vec<u8>, encode: impl FnOnce(usize, &mut Vec<u8>) -> Vec<usize>) {
+    let n_streams = n_streams(n_symbols);
+    let start = payload.len();
+    payload.resize(start + STREAM_LENGTH_BYTES * (n_streams - 1), 0);
+    let mut previous = payload.len();
+    let ends = encode(n_streams, payload);
+    let lengths = payload[start..].chunks_exact_mut(STREAM_LENGTH_BYTES);
+    for (length, &end) in lengths.zip(&ends[..n_streams - 1]) {
+        length.copy_from_slice(&(end - previous).to_le_bytes()[..STREAM_LENGTH_BYTES]);
+        previous = end;
     }
-    payload.extend_from_slice(&streams);
-    payload
 }
 
 fn n_streams(n_symbols: usize) -> usize {
@@ -174,6 +197,9 @@ fn n_streams(n_symbols: usize) -> usize {
 }
 
 thread_local! {
+    /// What a block's payload is put together in, so that it is not allocated for each block.
+    static PAYLOAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+
     /// The decode table is 96 KiB and filled again for each block.
     static TABLE: RefCell<MultiTable> = RefCell::new(MultiTable::new());
 }
@@ -237,21 +263,19 @@ fn decode_huffman<S: Symbol>(
     isa: Isa,
     table: &mut MultiTable,
     code: &Code,
-    mut rest: &[u8],
+    rest: &[u8],
     out: &mut [S],
 ) -> Result<()> {
     // A symbol costs a bit at least.
     held(out.len() as u64 <= 8 * rest.len() as u64, out.len(), rest)?;
-    table.build::<S>(code)?;
+    isa.build_table::<S>(table, code)?;
     let payload = rest;
-    let mut lengths = [0; N_STREAMS];
     let n_streams = n_streams(out.len());
-    for length in &mut lengths[..n_streams - 1] {
-        *length = take_varint(&mut rest, WHAT)?;
-    }
+    let n_lengths = STREAM_LENGTH_BYTES * (n_streams - 1);
+    let (lengths, mut rest) = rest.split_at_checked(n_lengths).ok_or(Error::UnexpectedEnd { what: WHAT })?;
     let mut streams = [&[][..]; N_STREAMS];
-    for (stream, length) in streams[..n_streams - 1].iter_mut().zip(lengths) {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+    for (stream, &[low, mid, high]) in streams.iter_mut().zip(lengths.as_chunks().0) {
+        let length = u32::from_le_bytes([low, mid, high, 0]) as usize;
         (*stream, rest) = rest.split_at_checked(length).ok_or(Error::UnexpectedEnd { what: WHAT })?;
     }
     streams[n_streams - 1] = rest;

@@ -14,7 +14,7 @@
 use crate::block::{self, Coder, Head, Kind};
 use crate::kernel::Isa;
 use crate::symbol::Symbol;
-use crate::threads::map_by_size;
+use crate::threads::append_by_size;
 use crate::varint::put_varint;
 use crate::{Error, Result};
 
@@ -30,6 +30,9 @@ pub const VERSION: u8 = 2;
 
 const MAGIC: [u8; 2] = *b"nH";
 const WHAT: &str = "frame header";
+
+/// Blocks that are coded in parallel before they are appended.
+const BLOCKS_AT_ONCE: usize = 64;
 
 /// In the header's last byte: symbols are `u16`.
 const WIDE_FLAG: u8 = 0x80;
@@ -125,17 +128,20 @@ pub fn compress<S: Symbol>(symbols: &[S]) -> Vec<u8> {
 /// # Ok::<(), nnc_huffman::Error>(())
 /// ```
 pub fn compress_with<S: Symbol>(symbols: &[S], config: &Config) -> Vec<u8> {
-    let blocks: Vec<&[S]> = symbols.chunks(config.block_len()).collect();
-    let blocks = map_by_size(blocks, symbols.len(), |part| {
-        let mut bytes = Vec::new();
-        block::write(config.isa, config.coder, part, &mut bytes);
-        bytes
-    });
-    let mut frame = Vec::with_capacity(5 + blocks.iter().map(Vec::len).sum::<usize>());
-    config.put_header::<S>(&mut frame);
-    blocks.iter().for_each(|bytes| frame.extend_from_slice(bytes));
-    put_varint(&mut frame, 0);
+    let mut frame = Vec::new();
+    compress_into(symbols, config, &mut frame);
     frame
+}
+
+/// Appends to `out` what [`compress_with`] returns.
+pub fn compress_into<S: Symbol>(symbols: &[S], config: &Config, out: &mut Vec<u8>) {
+    config.put_header::<S>(out);
+    // Some blocks at a time, so that what is coded and not yet appended stays small.
+    for part in symbols.chunks(config.block_len() * BLOCKS_AT_ONCE) {
+        let blocks: Vec<&[S]> = part.chunks(config.block_len()).collect();
+        append_by_size(blocks, part.len(), out, |block, out| block::write(config.isa, config.coder, block, out));
+    }
+    put_varint(out, 0);
 }
 
 /// Decodes a frame of at most `max_symbols` symbols.

@@ -29,6 +29,7 @@ use std::sync::LazyLock;
 use crate::multi::MultiTable;
 use crate::rans::{DecodeSlot, EncodeSymbol};
 use crate::symbol::Symbol;
+use crate::{Code, Result};
 
 /// Streams of a Huffman block that is not small: six chains of lookups, three at a time in the registers.
 pub(crate) const N_STREAMS: usize = 6;
@@ -82,6 +83,22 @@ impl Isa {
             Level::Bmi2 => "bmi2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Lays out `code` in `table`.
+    ///
+    /// # Errors
+    /// Those of [`MultiTable::build`].
+    pub(crate) fn build_table<S: Symbol>(self, table: &mut MultiTable, code: &Code) -> Result<()> {
+        match self.0 {
+            Level::Scalar => table.build::<S>(code),
+            // SAFETY: the token says that detection found the kernel's features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Bmi2 => unsafe { bmi2::build_table::<S>(table, code) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512::build_table::<S>(table, code) },
         }
     }
 

@@ -7,7 +7,10 @@
 use std::arch::x86_64::*;
 
 use super::{N_STATES, scalar};
+use crate::multi::MultiTable;
 use crate::rans::{DecodeSlot, EncodeSymbol, FREQ_BITS, LEAST_STATE};
+use crate::symbol::Symbol;
+use crate::{Code, Result};
 
 /// States in a register.
 const LANES: usize = 16;
@@ -21,6 +24,12 @@ pub(super) fn detect() -> bool {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("popcnt")
+}
+
+/// As [`super::Isa::build_table`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi1,bmi2,lzcnt")]
+pub(super) fn build_table<S: Symbol>(table: &mut MultiTable, code: &Code) -> Result<()> {
+    table.build::<S>(code)
 }
 
 /// As [`super::Isa::decode_rans`].

@@ -10,6 +10,7 @@ use super::N_STREAMS;
 use super::scalar::{self, PER_REFILL, Place, run_len};
 use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS};
 use crate::symbol::Symbol;
+use crate::{Code, Result};
 
 /// Streams whose state the registers hold.
 const GROUP: usize = 3;
@@ -19,7 +20,10 @@ const STEP_BYTES: usize = PER_REFILL * SYMBOL_BYTES;
 const STORE_BYTES: usize = 8;
 
 pub(super) fn detect() -> bool {
-    is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
 }
 
 /// Where one stream is.
@@ -92,6 +96,12 @@ impl Lane {
         let n_loaded = 8 * (self.next.addr() - self.first.addr()) + 64;
         (Place { n_left: n_loaded - self.bits.trailing_zeros() as usize }, self.out.addr() - start.addr())
     }
+}
+
+/// As [`super::Isa::build_table`].
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+pub(super) fn build_table<S: Symbol>(table: &mut MultiTable, code: &Code) -> Result<()> {
+    table.build::<S>(code)
 }
 
 /// As [`super::Isa::decode_huffman`].
@@ -190,7 +200,7 @@ const PER_STORE: usize = 4;
 /// One stream that grows.
 ///
 /// # Invariants
-/// The newest bits are the highest of `pending`, `n_pending` ≤ 7 of them between steps.
+/// The newest bits are the highest of `pending`; the low byte of `n_pending` says how many, 7 at most between steps.
 #[derive(Clone, Copy)]
 struct Pen {
     pending: u64,
@@ -203,18 +213,19 @@ impl Pen {
     fn push(&mut self, word: u64) {
         // The length in the lowest byte of the word is shifted out of the way by the words after it.
         self.pending = self.pending >> (word & 63) | word;
-        self.n_pending += word & 0xff;
+        // Only the low byte of the sum counts; masking it once a store is enough.
+        self.n_pending = self.n_pending.wrapping_add(word);
     }
 
     /// # Safety
     /// There must be room for 8 bytes.
     #[inline(always)]
     unsafe fn store(&mut self) {
-        let bits = self.pending >> (64 - self.n_pending & 63);
+        let bits = self.pending >> (self.n_pending.wrapping_neg() & 63);
         // SAFETY: the caller's promise.
         unsafe {
             self.out.cast::<u64>().write_unaligned(bits.to_le());
-            self.out = self.out.add((self.n_pending >> 3) as usize);
+            self.out = self.out.add(usize::from(self.n_pending as u8) >> 3);
         }
         self.n_pending &= 7;
     }
