@@ -3,6 +3,10 @@
 use crate::symbol::Symbol;
 use crate::{Error, Result};
 
+mod bytes;
+
+pub(crate) use bytes::count_bytes;
+
 /// How often each symbol occurs.
 ///
 /// # Invariants

@@ -110,13 +110,11 @@ fn huffman(weights: &[u64]) -> Vec<u8> {
 /// Level by level, pairs of the previous level's items become packages that are merged with the leaves by weight. The
 /// first 2n - 2 items of the last level are the solution; a leaf's length is how many levels it is taken in.
 fn package_merge(weights: &[u64], max_length: u32) -> Vec<u8> {
-    // The lists end with a weight that no sum reaches, so that merging needs no test for their ends.
-    let leaves = [weights, &[u64::MAX]].concat();
-    let mut packages = vec![u64::MAX];
-    let (mut merged, mut levels) = (Vec::new(), Vec::new());
+    let leaves = [&[0], weights, &[u64::MAX]].concat();
+    let (mut packages, mut merged, mut levels) = (vec![0, u64::MAX], Vec::new(), Vec::new());
     for _ in 0..max_length {
         levels.push(merge(&leaves, &packages, &mut merged));
-        packages.clear();
+        packages.truncate(1);
         packages.extend(merged.chunks_exact(2).map(|pair| pair[0] + pair[1]));
         packages.push(u64::MAX);
     }
@@ -130,22 +128,32 @@ fn package_merge(weights: &[u64], max_length: u32) -> Vec<u8> {
     lengths
 }
 
-/// Merges two ascending lists that end with `u64::MAX`, leaves first among equals; says which items are leaves.
+/// Merges two ascending lists, leaves first among equals; says which items are leaves.
+///
+/// Both lists stand between 0 and `u64::MAX`, which no weight is, so that merging need not ask whether one of them is used up.
+/// It goes from both ends to the middle: each choice waits for the one before it, and so two of them are under way at once.
 fn merge(leaves: &[u64], packages: &[u64], merged: &mut Vec<u64>) -> Vec<bool> {
-    let n = leaves.len() + packages.len() - 2;
+    let n = leaves.len() + packages.len() - 4;
     merged.clear();
-    let (mut leaf, mut package) = (0, 0);
-    (0..n)
-        .map(|_| {
-            let (of_leaf, of_package) = (leaves[leaf], packages[package]);
-            let take_leaf = of_leaf <= of_package;
-            // Selected rather than branched on: which list comes next cannot be foretold.
-            merged.push(of_leaf.min(of_package));
-            leaf += usize::from(take_leaf);
-            package += usize::from(!take_leaf);
-            take_leaf
-        })
-        .collect()
+    merged.resize(n, 0);
+    let mut is_leaf = vec![false; n];
+    let (mut leaf, mut package) = (1, 1);
+    let (mut last_leaf, mut last_package) = (leaves.len() - 2, packages.len() - 2);
+    for front in 0..n.div_ceil(2) {
+        // Selected rather than branched on: which list comes next cannot be foretold.
+        let (of_leaf, of_package) = (leaves[leaf], packages[package]);
+        is_leaf[front] = of_leaf <= of_package;
+        merged[front] = of_leaf.min(of_package);
+        leaf += usize::from(is_leaf[front]);
+        package += usize::from(!is_leaf[front]);
+        let back = n - 1 - front;
+        let (of_leaf, of_package) = (leaves[last_leaf], packages[last_package]);
+        is_leaf[back] = of_leaf > of_package;
+        merged[back] = of_leaf.max(of_package);
+        last_leaf -= usize::from(is_leaf[back]);
+        last_package -= usize::from(!is_leaf[back]);
+    }
+    is_leaf
 }
 
 #[cfg(test)]

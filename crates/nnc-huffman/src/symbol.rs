@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 
+use crate::histogram::count_bytes;
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for u8 {}
@@ -61,11 +63,7 @@ impl Symbol for u8 {
     }
 
     fn count(symbols: &[Self]) -> Vec<u64> {
-        let mut counts = vec![0; 256];
-        // A counter has 32 bits, and a part fewer symbols than it can count.
-        for part in symbols.chunks(1 << 30) {
-            count_bytes(part).iter().zip(&mut counts).for_each(|(&n, total)| *total += u64::from(n));
-        }
+        let mut counts = count_bytes(symbols).to_vec();
         counts.truncate(counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1));
         counts
     }
@@ -106,23 +104,6 @@ impl Symbol for u16 {
         symbols.iter().for_each(|&symbol| counts[usize::from(symbol)] += 1);
         counts
     }
-}
-
-/// Counts bytes, fewer than 2^32 of them.
-///
-/// Q: Why eight tables? A: A run of equal symbols would make each increment wait for the store of the last one; spread over
-/// tables, the next increment of the same counter is eight symbols away.
-fn count_bytes(symbols: &[u8]) -> [u32; 256] {
-    let mut tables = [[0u32; 256]; 8];
-    let (groups, rest) = symbols.as_chunks::<8>();
-    for group in groups {
-        let group = u64::from_le_bytes(*group);
-        for (i, table) in tables.iter_mut().enumerate() {
-            table[(group >> (8 * i) & 0xff) as usize] += 1;
-        }
-    }
-    rest.iter().for_each(|&symbol| tables[0][usize::from(symbol)] += 1);
-    std::array::from_fn(|symbol| tables.iter().map(|table| table[symbol]).sum())
 }
 
 /// Bits of `symbol`: the smallest `w` with `symbol < 2^w`.
