@@ -26,6 +26,9 @@ const NARROW_SYMBOLS: usize = 1 << 11;
 /// Bytes of a stream's length: a block has at most 2^20 symbols of 12 bits.
 const STREAM_LENGTH_BYTES: usize = 3;
 
+/// Two LEB128 integers below 2^28.
+const MAX_HEAD_BYTES: usize = 8;
+
 const WHAT: &str = "block";
 
 /// How the symbols of a frame are coded.
@@ -90,21 +93,26 @@ impl Head {
 
 /// Appends head and payload of `symbols`, one or more.
 pub(crate) fn write<S: Symbol>(isa: Isa, coder: Coder, symbols: &[S], out: &mut Vec<u8>) {
-    PAYLOAD.with_borrow_mut(|payload| {
-        payload.clear();
-        let kind = match S::narrow(symbols) {
-            Some(bytes) => encode_bytes(isa, coder, &bytes, payload),
-            None => encode_wide(symbols, payload),
-        };
-        put_varint(out, symbols.len() as u64);
-        put_varint(out, (payload.len() as u64) << 3 | kind as u64);
-        out.extend_from_slice(payload);
-    });
+    // The payload's length stands before it and is not known yet: room is left for the longest head.
+    let start = out.len();
+    out.resize(start + MAX_HEAD_BYTES, 0);
+    let kind = match S::narrow(symbols) {
+        Some(bytes) => encode_bytes(isa, coder, &bytes, out),
+        None => encode_wide(symbols, out),
+    };
+    let n_bytes = out.len() - start - MAX_HEAD_BYTES;
+    let mut head = Vec::with_capacity(MAX_HEAD_BYTES);
+    put_varint(&mut head, symbols.len() as u64);
+    put_varint(&mut head, (n_bytes as u64) << 3 | kind as u64);
+    out[start..start + head.len()].copy_from_slice(&head);
+    out.copy_within(start + MAX_HEAD_BYTES.., start + head.len());
+    out.truncate(start + head.len() + n_bytes);
 }
 
-/// The shortest payload that `coder` admits; Huffman's, then raw, among equals.
+/// Appends the shortest payload that `coder` admits; Huffman's among equals, but raw before it.
 fn encode_bytes(isa: Isa, coder: Coder, symbols: &[u8], payload: &mut Vec<u8>) -> Kind {
     let histogram = Histogram::of(symbols);
+    let start = payload.len();
     if histogram.n_distinct() == 1 {
         payload.push(symbols[0]);
         return Kind::Constant;
@@ -118,29 +126,30 @@ fn encode_bytes(isa: Isa, coder: Coder, symbols: &[u8], payload: &mut Vec<u8>) -
         put_streams(symbols.len(), payload, |n, payload| isa.encode_huffman(words, symbols, n, payload));
     }
     if coder != Coder::Huffman {
-        let n_huffman = payload.len();
+        let n_huffman = payload.len() - start;
         let model = Model::from_histogram(&histogram);
         model.write(payload);
         isa.encode_rans(&model.encode_symbols(), symbols, payload);
-        let n_rans = payload.len() - n_huffman;
+        let n_rans = payload.len() - start - n_huffman;
         if coder == Coder::Rans || n_rans < n_huffman {
             kind = Kind::Rans;
-            payload.drain(..n_huffman);
+            payload.drain(start..start + n_huffman);
         } else {
-            payload.truncate(n_huffman);
+            payload.truncate(start + n_huffman);
         }
     }
-    if payload.len() >= symbols.len() {
-        payload.clear();
+    if payload.len() - start >= symbols.len() {
+        payload.truncate(start);
         payload.extend_from_slice(symbols);
         kind = Kind::Raw;
     }
     kind
 }
 
-/// A payload of symbols of which some are above 255.
+/// Appends a payload of symbols of which some are above 255.
 fn encode_wide<S: Symbol>(symbols: &[S], payload: &mut Vec<u8>) -> Kind {
     let histogram = Histogram::of(symbols);
+    let start = payload.len();
     let le_bytes = |symbols: &[S]| -> Vec<u8> {
         symbols.iter().flat_map(|&symbol| symbol.into().to_le_bytes()).collect()
     };
@@ -160,10 +169,10 @@ fn encode_wide<S: Symbol>(symbols: &[S], payload: &mut Vec<u8>) -> Kind {
         put_streams(symbols.len(), payload, |n, payload| scalar::encode_huffman(&words, symbols, n, payload));
         Kind::Huffman
     };
-    if payload.len() < 2 * symbols.len() {
+    if payload.len() - start < 2 * symbols.len() {
         return kind;
     }
-    payload.clear();
+    payload.truncate(start);
     payload.extend(le_bytes(symbols));
     Kind::Raw
 }
@@ -197,9 +206,6 @@ fn n_streams(n_symbols: usize) -> usize {
 }
 
 thread_local! {
-    /// What a block's payload is put together in, so that it is not allocated for each block.
-    static PAYLOAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-
     /// The decode table is 96 KiB and filled again for each block.
     static TABLE: RefCell<MultiTable> = RefCell::new(MultiTable::new());
 }

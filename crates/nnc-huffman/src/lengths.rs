@@ -142,16 +142,15 @@ fn merge(leaves: &[u64], packages: &[u64], merged: &mut Vec<u64>) -> Vec<bool> {
     for front in 0..n.div_ceil(2) {
         // Selected rather than branched on: which list comes next cannot be foretold.
         let (of_leaf, of_package) = (leaves[leaf], packages[package]);
-        is_leaf[front] = of_leaf <= of_package;
-        merged[front] = of_leaf.min(of_package);
-        leaf += usize::from(is_leaf[front]);
-        package += usize::from(!is_leaf[front]);
-        let back = n - 1 - front;
+        let take_leaf = of_leaf <= of_package;
+        (is_leaf[front], merged[front]) = (take_leaf, of_leaf.min(of_package));
+        leaf += usize::from(take_leaf);
+        package += usize::from(!take_leaf);
         let (of_leaf, of_package) = (leaves[last_leaf], packages[last_package]);
-        is_leaf[back] = of_leaf > of_package;
-        merged[back] = of_leaf.max(of_package);
-        last_leaf -= usize::from(is_leaf[back]);
-        last_package -= usize::from(!is_leaf[back]);
+        let take_leaf = of_leaf > of_package;
+        (is_leaf[n - 1 - front], merged[n - 1 - front]) = (take_leaf, of_leaf.max(of_package));
+        last_leaf -= usize::from(take_leaf);
+        last_package -= usize::from(!take_leaf);
     }
     is_leaf
 }

@@ -25,10 +25,12 @@ impl Place {
     /// The next 57 bits or more, the first one highest; zeros after the last one.
     fn window(self, stream: &[u8]) -> u64 {
         let end = self.n_left.div_ceil(8);
-        let mut bytes = [0; 8];
-        let n = end.min(8);
-        bytes[8 - n..].copy_from_slice(&stream[end - n..end]);
-        u64::from_le_bytes(bytes) << (8 * end - self.n_left)
+        let bytes = match stream[..end].last_chunk() {
+            Some(&bytes) => u64::from_le_bytes(bytes),
+            // Fewer than 8 bytes, so that nothing is shifted out below.
+            None => stream[..end].iter().rfold(0, |bits, &byte| bits << 8 | u64::from(byte)) << (64 - 8 * end) % 64,
+        };
+        bytes << (8 * end - self.n_left)
     }
 }
 
