@@ -5,7 +5,7 @@
 //! | 0 raw | the symbols as they are, low byte first |
 //! | 1 constant | the one symbol |
 //! | 2 Huffman | code table; from 4,096 symbols on the lengths of streams 1 to 5, 24 bits each; one stream, or six |
-//! | 3 rANS | frequency table; 32 states of 32 bits; words of 16 bits |
+//! | 3 rANS | frequency table; a state of 32 bits, or 64 from 8,192 symbols on; words of 16 bits |
 //! | 4 wide | code table and a block of [`Encoder`](crate::Encoder), for more than 2,048 different symbols |
 
 use std::cell::RefCell;
@@ -188,7 +188,11 @@ fn words_of(code: &Code, n: usize) -> Vec<u64> {
 }
 
 /// Appends the lengths of all streams but the last, and the streams, which `encode` appends: where each ends.
-fn put_streams(n_symbols: usize, payload: &mut Vec<u8>, encode: impl FnOnce(usize, &mut Vec<u8>) -> Vec<usize>) {
+fn put_streams(
+    n_symbols: usize,
+    payload: &mut Vec<u8>,
+    encode: impl FnOnce(usize, &mut Vec<u8>) -> Vec<usize>,
+) {
     let n_streams = n_streams(n_symbols);
     let start = payload.len();
     payload.resize(start + STREAM_LENGTH_BYTES * (n_streams - 1), 0);

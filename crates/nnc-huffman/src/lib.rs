@@ -86,7 +86,9 @@ pub use coded::CodedSymbols;
 pub use decoder::Decoder;
 pub use encoder::{Encoder, FOUR_STREAMS_FROM};
 pub use error::{Error, Result};
-pub use frame::{Config, Frame, FrameWriter, Iter, VERSION, compress, compress_into, compress_with, decompress};
+pub use frame::{
+    Config, Frame, FrameWriter, Iter, VERSION, compress, compress_into, compress_with, decompress,
+};
 pub use histogram::Histogram;
 pub use kernel::Isa;
 pub use lengths::{huffman_lengths, limited_lengths};

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn entries_hold_as_many_symbols_as_fit() {
-        for lengths in [&[1u8, 1][..], &[1, 2, 3, 3], &[4; 16], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12]] {
+        for lengths in [&[1u8, 1][..], &[1, 2, 3, 3], &[4; 16], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12]]
+        {
             let code = Code::from_lengths(lengths).unwrap();
             check::<u8>(&code);
             check::<u16>(&code);

@@ -52,7 +52,7 @@ impl EncodeSymbol {
     #[allow(clippy::cast_possible_truncation, reason = "the high half of a product of 64 bits")]
     pub(crate) fn push(self, state: u32) -> u32 {
         let (freq, start) = (self.freq_start & 0xffff, self.freq_start >> 16);
-        let mut quotient = (u64::from(state) * u64::from(self.reciprocal) >> 32) as u32;
+        let mut quotient = ((u64::from(state) * u64::from(self.reciprocal)) >> 32) as u32;
         if state - quotient * freq >= freq {
             quotient += 1;
         }

@@ -1,5 +1,7 @@
 //! Counting bytes.
 
+#![allow(clippy::cast_possible_truncation, reason = "the low bits of a word are what is wanted")]
+
 use std::cell::RefCell;
 
 /// Symbols from which on counting pairs pays for clearing and summing their counters.

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{N_STATES, scalar};
+use super::{N_STATES, n_states, scalar};
 use crate::multi::MultiTable;
 use crate::rans::{DecodeSlot, EncodeSymbol, FREQ_BITS, LEAST_STATE};
 use crate::symbol::Symbol;
@@ -35,13 +35,15 @@ pub(super) fn build_table<S: Symbol>(table: &mut MultiTable, code: &Code) -> Res
 /// As [`super::Isa::decode_rans`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 pub(super) fn decode_rans(slots: &[DecodeSlot; 4096], payload: &[u8], out: &mut [u8]) -> bool {
-    let Some((mut states, words)) = scalar::split_states(payload) else { return false };
+    if n_states(out.len()) < N_STATES {
+        return scalar::decode_rans(slots, payload, out);
+    }
+    let Some((mut states, words)) = scalar::split_states(payload, N_STATES) else { return false };
     // SAFETY: the array has the bytes of its registers.
     let mut x: [__m512i; N_REGISTERS] =
         std::array::from_fn(|i| unsafe { _mm512_loadu_si512(states.as_ptr().add(i * LANES).cast()) });
-    let (groups, rest) = out.as_chunks_mut::<N_STATES>();
     let (mut at, mut n_done) = (0, 0);
-    for group in groups.iter_mut() {
+    for group in out.as_chunks_mut::<N_STATES>().0 {
         // Each state takes in a word at most, and each register is loaded whole.
         if words.len() - at < 2 * N_STATES {
             break;
@@ -56,7 +58,6 @@ pub(super) fn decode_rans(slots: &[DecodeSlot; 4096], payload: &[u8], out: &mut 
         // SAFETY: sixteen states are 64 bytes.
         unsafe { _mm512_storeu_si512(states.as_mut_ptr().cast(), *register) };
     }
-    let _ = rest;
     scalar::decode_rans_rest(slots, &mut states, &words[at..], &mut out[n_done..])
 }
 
@@ -92,6 +93,9 @@ unsafe fn pop(
 /// As [`super::Isa::encode_rans`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
 pub(super) fn encode_rans(model: &[EncodeSymbol; 256], symbols: &[u8], out: &mut Vec<u8>) {
+    if n_states(symbols.len()) < N_STATES {
+        return scalar::encode_rans(model, symbols, out);
+    }
     let mut states = [LEAST_STATE; N_STATES];
     let (groups, rest) = symbols.as_chunks::<N_STATES>();
     let mut last_words = Vec::new();

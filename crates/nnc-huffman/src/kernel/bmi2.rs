@@ -4,7 +4,11 @@
 //! registers; four would spill. A lookup waits about seven cycles for the one before it in its stream, and three chains
 //! do not fill that. But the processor looks ahead: while one group waits it is in the middle of the other, whose state
 //! it loads from the stack.
-#![allow(unsafe_code, reason = "reads streams and writes symbols through pointers, checked once for many steps")]
+#![allow(
+    unsafe_code,
+    reason = "reads streams and writes symbols through pointers, checked once for many steps"
+)]
+#![allow(clippy::cast_possible_truncation, reason = "the low bits of a word are what is wanted")]
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
@@ -129,7 +133,10 @@ pub(super) fn decode_huffman<S: Symbol>(table: &MultiTable, streams: &[&[u8]], o
 /// Decodes `N` lanes, `G` side by side, for as long as all of them may go on unchecked.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 #[inline]
-fn decode_lanes<S: Symbol, const N: usize, const G: usize>(entries: &[u64; N_ENTRIES], lanes: &mut [Lane; N]) {
+fn decode_lanes<S: Symbol, const N: usize, const G: usize>(
+    entries: &[u64; N_ENTRIES],
+    lanes: &mut [Lane; N],
+) {
     loop {
         let n_steps = lanes.iter().map(Lane::n_safe_steps).min().unwrap_or(0);
         if n_steps == 0 {

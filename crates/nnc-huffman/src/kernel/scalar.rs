@@ -1,6 +1,8 @@
 //! Plain Rust: what the other kernels are held to, and what finishes the last few symbols of their streams.
 
-use crate::kernel::N_STATES;
+#![allow(clippy::cast_possible_truncation, reason = "the low bits of a word are what is wanted")]
+
+use super::{N_STATES, n_states};
 use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS, max_symbols};
 use crate::rans::{DecodeSlot, EncodeSymbol, FREQ_BITS, LEAST_STATE};
 use crate::symbol::Symbol;
@@ -28,7 +30,10 @@ impl Place {
         let bytes = match stream[..end].last_chunk() {
             Some(&bytes) => u64::from_le_bytes(bytes),
             // Fewer than 8 bytes, so that nothing is shifted out below.
-            None => stream[..end].iter().rfold(0, |bits, &byte| bits << 8 | u64::from(byte)) << (64 - 8 * end) % 64,
+            None => {
+                stream[..end].iter().rfold(0, |bits, &byte| bits << 8 | u64::from(byte))
+                    << ((64 - 8 * end) % 64)
+            }
         };
         bytes << (8 * end - self.n_left)
     }
@@ -139,28 +144,30 @@ pub(super) fn encode_stream<S: Symbol>(words: &[u64], symbols: &[S], out: &mut V
 }
 
 pub(super) fn decode_rans(slots: &[DecodeSlot; 1 << FREQ_BITS], payload: &[u8], out: &mut [u8]) -> bool {
-    let Some((mut states, words)) = split_states(payload) else { return false };
-    decode_rans_rest(slots, &mut states, words, out)
+    let n_states = n_states(out.len());
+    let Some((mut states, words)) = split_states(payload, n_states) else { return false };
+    decode_rans_rest(slots, &mut states[..n_states], words, out)
 }
 
 /// The states, which stand first, and the bytes of the words.
-pub(super) fn split_states(payload: &[u8]) -> Option<([u32; N_STATES], &[u8])> {
-    let (head, words) = payload.split_at_checked(4 * N_STATES)?;
-    let heads = head.as_chunks::<4>().0;
-    Some((std::array::from_fn(|i| u32::from_le_bytes(heads[i])), words))
+pub(super) fn split_states(payload: &[u8], n_states: usize) -> Option<([u32; N_STATES], &[u8])> {
+    let (head, words) = payload.split_at_checked(4 * n_states)?;
+    let mut states = [LEAST_STATE; N_STATES];
+    states.iter_mut().zip(head.as_chunks().0).for_each(|(state, bytes)| *state = u32::from_le_bytes(*bytes));
+    Some((states, words))
 }
 
 /// Decodes `out`, whose first symbol belongs to state 0; says whether the words end there and the states are what they
 /// began as.
 pub(super) fn decode_rans_rest(
     slots: &[DecodeSlot; 1 << FREQ_BITS],
-    states: &mut [u32; N_STATES],
+    states: &mut [u32],
     words: &[u8],
     out: &mut [u8],
 ) -> bool {
     let (words, odd) = words.as_chunks::<2>();
     let mut words = words.iter();
-    for group in out.chunks_mut(N_STATES) {
+    for group in out.chunks_mut(states.len()) {
         for (slot, state) in group.iter_mut().zip(states.iter_mut()) {
             let entry = slots[(*state & ((1 << FREQ_BITS) - 1)) as usize];
             *slot = entry as u8;
@@ -176,7 +183,7 @@ pub(super) fn decode_rans_rest(
 }
 
 pub(super) fn encode_rans(model: &[EncodeSymbol; 256], symbols: &[u8], out: &mut Vec<u8>) {
-    let mut states = [LEAST_STATE; N_STATES];
+    let mut states = vec![LEAST_STATE; n_states(symbols.len())];
     let mut words = Vec::with_capacity(symbols.len() / 2);
     encode_rans_rest(model, &mut states, symbols, &mut words);
     write_rans(&states, words.iter().rev(), out);
@@ -185,12 +192,13 @@ pub(super) fn encode_rans(model: &[EncodeSymbol; 256], symbols: &[u8], out: &mut
 /// Encodes `symbols`, the last one first; `words` in the order of their making. The first symbol belongs to state 0.
 pub(super) fn encode_rans_rest(
     model: &[EncodeSymbol; 256],
-    states: &mut [u32; N_STATES],
+    states: &mut [u32],
     symbols: &[u8],
     words: &mut Vec<u16>,
 ) {
+    let n_states = states.len();
     for (i, &symbol) in symbols.iter().enumerate().rev() {
-        let (state, entry) = (&mut states[i % N_STATES], &model[usize::from(symbol)]);
+        let (state, entry) = (&mut states[i % n_states], &model[usize::from(symbol)]);
         if *state >= entry.limit() {
             words.push(*state as u16);
             *state >>= 16;
@@ -200,11 +208,7 @@ pub(super) fn encode_rans_rest(
 }
 
 /// Appends the states, and the words in reading order.
-pub(super) fn write_rans<'a>(
-    states: &[u32; N_STATES],
-    words: impl Iterator<Item = &'a u16>,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn write_rans<'a>(states: &[u32], words: impl Iterator<Item = &'a u16>, out: &mut Vec<u8>) {
     out.extend(states.iter().flat_map(|state| state.to_le_bytes()));
     out.extend(words.flat_map(|word| word.to_le_bytes()));
 }

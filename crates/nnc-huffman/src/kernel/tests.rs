@@ -9,7 +9,8 @@ use crate::rans::Model;
 use crate::{Code, Histogram};
 
 /// Lengths round what kernels do at once: states, streams, steps of 24 symbols, registers, and empty runs.
-const LENGTHS: [usize; 18] = [1, 2, 5, 6, 7, 13, 31, 32, 33, 63, 64, 65, 143, 144, 145, 1000, 4999, 30_001];
+const LENGTHS: [usize; 18] =
+    [1, 2, 5, 6, 7, 13, 63, 64, 65, 143, 144, 145, 1000, 4999, 8191, 8192, 8193, 30_001];
 
 /// Symbols that thin out: a hash's leading zeros times `steps`.
 fn symbols(n: usize, steps: u32) -> Vec<u8> {
@@ -136,7 +137,7 @@ macro_rules! kernel_tests {
                 #![proptest_config(ProptestConfig::with_cases(48))]
                 #[test]
                 fn random_symbols_round_trip(
-                    symbols in prop::collection::vec((any::<u8>(), 0u32..8).prop_map(|(s, n)| s >> n), 1..3000)
+                    symbols in prop::collection::vec((any::<u8>(), 0u32..8).prop_map(|(s, n)| s >> n), 1..9000)
                 ) {
                     let Some(isa) = this() else { return Ok(()) };
                     check_huffman(isa, &symbols, 1);
@@ -146,7 +147,7 @@ macro_rules! kernel_tests {
 
                 #[test]
                 fn arbitrary_streams_decode_as_the_scalar_twin_does(
-                    bytes in prop::collection::vec(any::<u8>(), 0..2000), steps in 1u32..40, n in 0usize..4000
+                    bytes in prop::collection::vec(any::<u8>(), 0..2000), steps in 1u32..40, n in 0usize..12_000
                 ) {
                     let Some(isa) = this() else { return Ok(()) };
                     let code = code_for(&symbols(5000, steps));
