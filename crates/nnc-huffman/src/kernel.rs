@@ -46,6 +46,19 @@ pub(crate) fn n_states(n_symbols: usize) -> usize {
     if n_symbols < STATES_FROM { 1 } else { N_STATES }
 }
 
+/// Asks for the bytes `n_ahead` after those of `bytes`, which there need not be.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8], n_ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: each x86-64 processor has SSE, and fetching ahead does not read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(n_ahead).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, n_ahead);
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     Scalar,

@@ -196,7 +196,7 @@ mod tests {
             let reciprocal = u32::try_from((1u64 << 32) / u64::from(freq)).unwrap_or(u32::MAX);
             let entry = EncodeSymbol { freq_start: freq, reciprocal };
             for state in [1 << 16, freq * 16 + 65_536, entry.limit() - 1, entry.limit() - freq, freq << 19] {
-                assert_eq!(entry.push(state), (state / freq << 12) + state % freq, "{state} by {freq}");
+                assert_eq!(entry.push(state), state / freq * TOTAL + state % freq, "{state} by {freq}");
             }
         }
     }

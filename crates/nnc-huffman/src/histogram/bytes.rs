@@ -4,11 +4,16 @@
 
 use std::cell::RefCell;
 
+use crate::kernel::prefetch;
+
 /// Symbols from which on counting pairs pays for clearing and summing their counters.
 const PAIRS_FROM: usize = 1 << 14;
 
-/// Symbols whose pairs a counter of 16 bits can count, in eights.
-const MAX_PART: usize = 2 * u16::MAX as usize / 8 * 8;
+/// Symbols whose pairs a counter of 16 bits can count, in cache lines.
+const MAX_PART: usize = 2 * u16::MAX as usize / 64 * 64;
+
+/// Symbols that are fetched ahead: counting is the first to see them.
+const AHEAD: usize = 2048;
 
 /// How often each byte occurs.
 pub(crate) fn count_bytes(symbols: &[u8]) -> [u64; 256] {
@@ -33,17 +38,20 @@ thread_local! {
 /// Q: Why pairs? A: A processor finishes one store a cycle, and counting is a store a time; this way it is one for two
 /// symbols. The sums cost the square of the largest symbol, eight or more at a time.
 fn count_pairs(symbols: &[u8], pairs: &mut [[u16; 256]], counts: &mut [u64; 256]) {
-    let (groups, rest) = symbols.as_chunks::<8>();
+    let (lines, rest) = symbols.as_chunks::<64>();
     let mut largest = 0;
     let table: &mut [u16; 1 << 16] = pairs.as_flattened_mut().try_into().expect("256 rows");
-    for &group in groups {
-        let group = u64::from_le_bytes(group);
-        for i in 0..4 {
-            table[usize::from((group >> (16 * i)) as u16)] += 1;
+    for line in lines {
+        prefetch(line, AHEAD);
+        for &group in line.as_chunks::<8>().0 {
+            let group = u64::from_le_bytes(group);
+            for i in 0..4 {
+                table[usize::from((group >> (16 * i)) as u16)] += 1;
+            }
         }
     }
     rest.iter().for_each(|&symbol| counts[usize::from(symbol)] += 1);
-    groups.as_flattened().iter().for_each(|&symbol| largest = symbol.max(largest));
+    lines.as_flattened().iter().for_each(|&symbol| largest = symbol.max(largest));
     let n = usize::from(largest) + 1;
     let mut firsts = [0u32; 256];
     for (row, count) in pairs[..n].iter_mut().zip(counts.iter_mut()) {

@@ -224,6 +224,10 @@ struct Pen {
 }
 
 impl Pen {
+    fn new(out: *mut u8) -> Self {
+        Self { pending: 0, n_pending: 0, out }
+    }
+
     #[inline(always)]
     fn push(&mut self, word: u64) {
         // The length in the lowest byte of the word is shifted out of the way by the words after it.
@@ -257,6 +261,31 @@ impl Pen {
             unsafe { self.store() };
         }
     }
+
+    /// Puts the end mark and fills up the last byte.
+    ///
+    /// # Safety
+    /// There must be room for 8 bytes.
+    #[inline(always)]
+    unsafe fn finish(&mut self) {
+        self.push(1 << 63 | 1);
+        // Zeros above the mark.
+        let n_padding = self.n_pending.wrapping_neg() & 7;
+        self.pending >>= n_padding;
+        self.n_pending += n_padding;
+        // SAFETY: the caller's promise.
+        unsafe { self.store() };
+    }
+
+    /// Bytes stored since `start`.
+    fn n_bytes(&self, start: *mut u8) -> usize {
+        self.out.addr() - start.addr()
+    }
+}
+
+/// Bytes that a stream of `n_symbols` may take while it is written: 12 bits a symbol and its mark, 8 bytes at a time.
+fn room_for(n_symbols: usize) -> usize {
+    (n_symbols * TABLE_BITS as usize).div_ceil(8) + 2 * STORE_BYTES
 }
 
 /// As [`super::Isa::encode_huffman`], for words of at most 12 bits.
@@ -286,14 +315,13 @@ fn encode_lanes<const N: usize>(
     out: &mut Vec<u8>,
     ends: &mut Vec<usize>,
 ) {
-    // A stream has 12 bits a symbol at most and its mark, and is stored 8 bytes at a time.
     let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
-    let room = (longest * TABLE_BITS as usize).div_ceil(8) + 2 * STORE_BYTES;
+    let room = room_for(longest);
     out.reserve(N * room);
     let base = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
     // SAFETY: room for `N` streams was reserved.
     let starts: [*mut u8; N] = std::array::from_fn(|i| unsafe { base.add(i * room) });
-    let mut pens = starts.map(|out| Pen { pending: 0, n_pending: 0, out });
+    let mut pens = starts.map(Pen::new);
     let n_steps = runs.iter().map(|run| run.len() / PER_STORE).min().unwrap_or(0);
     let fronts = runs.map(|run| run.split_at(run.len() - n_steps * PER_STORE));
     let tails = fronts.map(|(_, tail)| tail.as_chunks::<PER_STORE>().0);
@@ -309,13 +337,8 @@ fn encode_lanes<const N: usize>(
         // SAFETY: as above; then the stream is moved down to the end of the one before, where it may overlap itself.
         unsafe {
             pen.write(words, front);
-            pen.push(1 << 63 | 1);
-            // Zeros above the mark fill up the last byte.
-            let n_padding = pen.n_pending.wrapping_neg() & 7;
-            pen.pending >>= n_padding;
-            pen.n_pending += n_padding;
-            pen.store();
-            let n_bytes = pen.out.addr() - start.addr();
+            pen.finish();
+            let n_bytes = pen.n_bytes(start);
             std::ptr::copy(start, base.add(end), n_bytes);
             end += n_bytes;
         }
