@@ -31,9 +31,6 @@ pub const VERSION: u8 = 2;
 const MAGIC: [u8; 2] = *b"nH";
 const WHAT: &str = "frame header";
 
-/// Blocks that are coded in parallel before they are appended.
-const BLOCKS_AT_ONCE: usize = 64;
-
 /// In the header's last byte: symbols are `u16`.
 const WIDE_FLAG: u8 = 0x80;
 
@@ -136,13 +133,10 @@ pub fn compress_with<S: Symbol>(symbols: &[S], config: &Config) -> Vec<u8> {
 /// Appends to `out` what [`compress_with`] returns.
 pub fn compress_into<S: Symbol>(symbols: &[S], config: &Config, out: &mut Vec<u8>) {
     config.put_header::<S>(out);
-    // Some blocks at a time, so that what is coded and not yet appended stays small.
-    for part in symbols.chunks(config.block_len() * BLOCKS_AT_ONCE) {
-        let blocks: Vec<&[S]> = part.chunks(config.block_len()).collect();
-        append_by_size(blocks, part.len(), out, |block, out| {
-            block::write(config.isa, config.coder, block, out)
-        });
-    }
+    let blocks: Vec<&[S]> = symbols.chunks(config.block_len()).collect();
+    append_by_size(&blocks, symbols.len(), out, |block, out| {
+        block::write(config.isa, config.coder, block, out)
+    });
     put_varint(out, 0);
 }
 
