@@ -18,8 +18,9 @@ use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS};
 use crate::symbol::Symbol;
 use crate::{Code, Result};
 
-/// Streams whose state the registers hold.
+/// Streams whose state the registers hold while they are decoded, and while they are written.
 const GROUP: usize = 3;
+const PENS: usize = 2;
 
 /// Bytes of symbols that a step writes at most, and one store beyond them.
 const STEP_BYTES: usize = PER_REFILL * SYMBOL_BYTES;
@@ -300,7 +301,7 @@ pub(super) fn encode_huffman(
     let mut runs = symbols.chunks(run_len(symbols.len(), n_streams));
     let runs: Vec<&[u8]> = (0..n_streams).map(|_| runs.next().unwrap_or_default()).collect();
     let mut ends = Vec::with_capacity(n_streams);
-    let (groups, rest) = runs.as_chunks::<GROUP>();
+    let (groups, rest) = runs.as_chunks::<PENS>();
     groups.iter().for_each(|group| encode_lanes(words, *group, out, &mut ends));
     rest.iter().for_each(|run| encode_lanes(words, [*run], out, &mut ends));
     ends
