@@ -54,7 +54,8 @@ impl<'a> Frame<'a> {
             let start = bytes.len() - rest.len();
             blocks.push((head.kind, start..start + head.n_bytes));
             rest = &rest[head.n_bytes..];
-            len = len.checked_add(head.n_symbols).ok_or(Error::corrupt("block", "too many symbols"))?;
+            len =
+                len.checked_add(head.n_symbols).ok_or_else(|| Error::corrupt("block", "too many symbols"))?;
         }
         if !rest.is_empty() {
             return Err(Error::corrupt("frame", format!("{} bytes after its end", rest.len())));
