@@ -2,6 +2,9 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "small test values")]
 
+#[cfg(unix)]
+mod guard;
+
 use proptest::prelude::*;
 
 use super::*;
