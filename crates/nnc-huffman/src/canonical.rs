@@ -96,6 +96,16 @@ impl Code {
         Ok(Self { n_by_length, symbols: pairs.into_iter().map(|(_, symbol)| symbol).collect() })
     }
 
+    /// The symbols by (length, symbol).
+    pub(crate) fn symbols(&self) -> &[u16] {
+        &self.symbols
+    }
+
+    /// Codewords of `length` ≤ 16 bits.
+    pub(crate) fn n_of_length(&self, length: u32) -> u32 {
+        self.n_by_length[length as usize]
+    }
+
     /// Different symbols that have a codeword.
     pub fn n_symbols(&self) -> usize {
         self.symbols.len()

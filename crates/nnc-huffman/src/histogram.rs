@@ -3,6 +3,10 @@
 use crate::symbol::Symbol;
 use crate::{Error, Result};
 
+mod bytes;
+
+pub(crate) use bytes::count_bytes;
+
 /// How often each symbol occurs.
 ///
 /// # Invariants
@@ -24,15 +28,7 @@ impl Histogram {
     /// assert_eq!(histogram.counts(), [2, 0, 3]);
     /// ```
     pub fn of<S: Symbol>(symbols: &[S]) -> Self {
-        let n_symbols = symbols.iter().max().map_or(0, |&largest| {
-            let largest: u16 = largest.into();
-            usize::from(largest) + 1
-        });
-        let mut counts = vec![0u64; n_symbols];
-        for &symbol in symbols {
-            let symbol: u16 = symbol.into();
-            counts[usize::from(symbol)] += 1;
-        }
+        let counts = S::count(symbols);
         Self::trimmed(counts, symbols.len() as u64)
     }
 

@@ -110,37 +110,49 @@ fn huffman(weights: &[u64]) -> Vec<u8> {
 /// Level by level, pairs of the previous level's items become packages that are merged with the leaves by weight. The
 /// first 2n - 2 items of the last level are the solution; a leaf's length is how many levels it is taken in.
 fn package_merge(weights: &[u64], max_length: u32) -> Vec<u8> {
-    let mut packages = Vec::new();
-    let mut levels = Vec::new();
+    let leaves = [&[0], weights, &[u64::MAX]].concat();
+    let (mut packages, mut merged, mut levels) = (vec![0, u64::MAX], Vec::new(), Vec::new());
     for _ in 0..max_length {
-        let (merged, is_leaf) = merge(weights, &packages);
-        packages = merged.chunks_exact(2).map(|pair| pair[0] + pair[1]).collect();
-        levels.push(is_leaf);
+        levels.push(merge(&leaves, &packages, &mut merged));
+        packages.truncate(1);
+        packages.extend(merged.chunks_exact(2).map(|pair| pair[0] + pair[1]));
+        packages.push(u64::MAX);
     }
     let mut lengths = vec![0; weights.len()];
     let mut n_taken = 2 * weights.len() - 2;
     for is_leaf in levels.iter().rev() {
-        let n_leaves = is_leaf[..n_taken].iter().filter(|&&leaf| leaf).count();
+        let n_leaves = is_leaf[..n_taken].iter().map(|&leaf| usize::from(leaf)).sum::<usize>();
         lengths[..n_leaves].iter_mut().for_each(|length| *length += 1);
         n_taken = 2 * (n_taken - n_leaves);
     }
     lengths
 }
 
-/// Merges two ascending lists, leaves first among equals; also says which items are leaves.
-fn merge(leaves: &[u64], packages: &[u64]) -> (Vec<u64>, Vec<bool>) {
-    let n = leaves.len() + packages.len();
-    let (mut weights, mut is_leaf) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    let (mut leaf, mut package) = (0, 0);
-    while leaf + package < n {
-        let take_leaf =
-            package == packages.len() || (leaf < leaves.len() && leaves[leaf] <= packages[package]);
-        let (list, cursor) = if take_leaf { (leaves, &mut leaf) } else { (packages, &mut package) };
-        weights.push(list[*cursor]);
-        is_leaf.push(take_leaf);
-        *cursor += 1;
+/// Merges two ascending lists, leaves first among equals; says which items are leaves.
+///
+/// Both lists stand between 0 and `u64::MAX`, which no weight is, so that merging need not ask whether one of them is used up.
+/// It goes from both ends to the middle: each choice waits for the one before it, and so two of them are under way at once.
+fn merge(leaves: &[u64], packages: &[u64], merged: &mut Vec<u64>) -> Vec<bool> {
+    let n = leaves.len() + packages.len() - 4;
+    merged.clear();
+    merged.resize(n, 0);
+    let mut is_leaf = vec![false; n];
+    let (mut leaf, mut package) = (1, 1);
+    let (mut last_leaf, mut last_package) = (leaves.len() - 2, packages.len() - 2);
+    for front in 0..n.div_ceil(2) {
+        // Selected rather than branched on: which list comes next cannot be foretold.
+        let (of_leaf, of_package) = (leaves[leaf], packages[package]);
+        let take_leaf = of_leaf <= of_package;
+        (is_leaf[front], merged[front]) = (take_leaf, of_leaf.min(of_package));
+        leaf += usize::from(take_leaf);
+        package += usize::from(!take_leaf);
+        let (of_leaf, of_package) = (leaves[last_leaf], packages[last_package]);
+        let take_leaf = of_leaf > of_package;
+        (is_leaf[n - 1 - front], merged[n - 1 - front]) = (take_leaf, of_leaf.max(of_package));
+        last_leaf -= usize::from(take_leaf);
+        last_package -= usize::from(!take_leaf);
     }
-    (weights, is_leaf)
+    is_leaf
 }
 
 #[cfg(test)]

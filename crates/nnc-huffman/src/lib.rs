@@ -1,4 +1,4 @@
-//! Entropy coding of weight codes and gaps: length-limited canonical Huffman, safe on hostile bytes.
+//! Entropy coding of weight codes and gaps: length-limited canonical Huffman and rANS, fast, and safe on hostile bytes.
 //!
 //! The last stage of Deep Compression (Han, Mao, Dally, ICLR 2016, §4), usable by anyone who has a slice of `u8` or `u16`
 //! symbols. This crate depends on no framework; the feature `tensor` adds nnc-core's `Symbols` for its streams.
@@ -13,11 +13,24 @@
 //! - **Small at small sizes**: a layer of 260 weights must not drown in its table, so tables cost a few bytes and short
 //!   blocks have no header at all.
 //!
-//! # Two doors
+//! - **Fast**: several symbols a table lookup, six streams at once, kernels for what the processor has; faster than zstd's
+//!   assembly (`docs/huffman.md` has the figures).
 //!
-//! [`compress`] and [`decompress`] make self-describing frames. Those who bring their own container (as the `.nnc` archive
-//! does) use [`CodedSymbols`], which leaves to them the counts that they know already, or its parts: [`Histogram`] →
-//! [`Code`] → [`Encoder`] and [`Decoder`].
+//! # Which call
+//!
+//! | you have | call |
+//! |---|---|
+//! | a slice, and want bytes that describe themselves | [`compress`], [`decompress`]; [`compress_with`] for rANS or other blocks |
+//! | symbols that arrive one by one | [`FrameWriter`] |
+//! | a buffer for one block, or need only some of them | [`Frame::decode_block`]; [`Frame::iter`] for symbols one by one |
+//! | a container of your own that knows counts, many small streams, ranges | [`CodedSymbols`], one code for all of its blocks |
+//! | something else | the parts: [`Histogram`] → [`Code`] → [`Encoder`] and [`Decoder`] |
+//!
+//! Which [`Coder`]? [`Huffman`](Coder::Huffman) decodes in the fewest cycles where the entropy is low, on each processor.
+//! [`Rans`](Coder::Rans) is within half a per cent of the entropy, and below one bit a symbol far ahead; it wants AVX-512
+//! to be fast. [`Smallest`](Coder::Smallest) tries both, block by block.
+//!
+//! # One code, by hand
 //!
 //! ```
 //! use nnc_huffman::{Code, Histogram};
@@ -44,24 +57,31 @@
 //! # Ok::<(), nnc_huffman::Error>(())
 //! ```
 //!
+//! An exercise: the slide's stream has 64.8 bits of entropy, and no prefix code can give A less than a bit. Let
+//! `compress_with` take 1,000 times as many of each, with [`Coder::Rans`]. What is left above the entropy?
+//!
 //! # Format
 //!
 //! ```text
-//! frame:         'n' 'H' | version | 8 or 16 | n | block length | CodedSymbols
-//! CodedSymbols:  code table | block index (several blocks only) | block | block | …
-//! block:         one stream, or three stream lengths and four streams (32,768 symbols and more)
+//! frame:         'n' 'H' | version | block length and symbol type | block | block | … | 0
+//! block:         symbols | bytes and kind | payload
+//! payload:       code table | one stream, or five stream lengths and six streams     (Huffman)
+//!                frequency table | one state, or 64 | words                          (rANS)
+//! CodedSymbols:  code table | block index (several blocks only) | block of Encoder | …
 //! ```
 //!
 //! `docs/huffman.md` of the workspace gives each field in bits.
 //!
 //! # What is absent
 //!
-//! There is no adaptive model, no arithmetic or ANS coder and no SIMD kernel yet: a Huffman code cannot spend less than one
-//! bit a symbol unless there is one symbol only (the example above has 64.8 bits of entropy and costs 126).
+//! There is no adaptive model: each block, or each [`CodedSymbols`], has one table. rANS takes symbols below 256.
 
-#![forbid(unsafe_code)]
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bits;
+mod block;
 mod canonical;
 mod coded;
 mod decoder;
@@ -69,7 +89,10 @@ mod encoder;
 mod error;
 mod frame;
 mod histogram;
+mod kernel;
 mod lengths;
+mod multi;
+mod rans;
 pub mod reference;
 mod symbol;
 #[cfg(feature = "tensor")]
@@ -78,13 +101,17 @@ mod table;
 mod threads;
 mod varint;
 
+pub use block::{Coder, Kind};
 pub use canonical::{Code, Codeword};
 pub use coded::CodedSymbols;
 pub use decoder::Decoder;
 pub use encoder::{Encoder, FOUR_STREAMS_FROM};
 pub use error::{Error, Result};
-pub use frame::{VERSION, compress, decompress};
+pub use frame::{
+    Config, Frame, FrameWriter, Iter, VERSION, compress, compress_into, compress_with, decompress,
+};
 pub use histogram::Histogram;
+pub use kernel::Isa;
 pub use lengths::{huffman_lengths, limited_lengths};
 pub use symbol::Symbol;
 

@@ -174,6 +174,24 @@ proptest! {
     }
 
     #[test]
+    fn merging_from_both_ends_is_sorting(
+        leaves in prop::collection::vec(1u64..40, 1..60), packages in prop::collection::vec(1u64..80, 0..60)
+    ) {
+        let between = |list: &[u64]| {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            [&[0], &list[..], &[u64::MAX]].concat()
+        };
+        let mut expected: Vec<(u64, bool)> = leaves.iter().map(|&weight| (weight, false)).collect();
+        expected.extend(packages.iter().map(|&weight| (weight, true)));
+        expected.sort_unstable();
+        let mut merged = Vec::new();
+        let is_leaf = merge(&between(&leaves), &between(&packages), &mut merged);
+        let got: Vec<(u64, bool)> = merged.into_iter().zip(is_leaf.iter().map(|&leaf| !leaf)).collect();
+        prop_assert_eq!(got, expected);
+    }
+
+    #[test]
     fn package_merge_is_optimal(counts in prop::collection::vec(1u64..200, 2..7), slack in 0u32..3) {
         let max_length = counts.len().next_power_of_two().trailing_zeros() + slack;
         prop_assert_eq!(cost(&counts, &limited(&counts, max_length)), brute_force_cost(&counts, max_length));

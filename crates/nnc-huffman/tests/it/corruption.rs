@@ -2,7 +2,12 @@
 //!
 //! Counts near `usize::MAX` stand for "absurd": whoever allocated for one of them would panic with a capacity overflow.
 
-use nnc_huffman::{Code, CodedSymbols, Decoder, Error, Symbol, compress, decompress};
+use std::path::PathBuf;
+
+use nnc_huffman::{
+    Code, CodedSymbols, Coder, Config, Decoder, Error, Frame, Kind, Symbol, VERSION, compress, compress_with,
+    decompress,
+};
 use proptest::prelude::*;
 
 use crate::inputs::inputs;
@@ -17,11 +22,39 @@ fn check_survives<S: Symbol>(frame: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Frames of all coders and versions, small enough to be damaged at each bit.
 fn small_frames() -> Vec<Vec<u8>> {
-    let frames: Vec<_> = inputs().iter().map(|input| compress(&input.symbols)).collect();
-    let small: Vec<_> = frames.into_iter().filter(|frame| frame.len() < 1000).collect();
-    assert!(small.len() >= 4, "the flips need frames to flip");
-    small
+    let mut frames = Vec::new();
+    for input in inputs() {
+        let blocks = Config::new(Coder::Smallest).with_block_bits(8).unwrap();
+        for config in [Config::new(Coder::Huffman), Config::new(Coder::Rans), blocks] {
+            frames.push(compress_with(&input.symbols, &config));
+        }
+        // Six streams, which take 4,096 symbols.
+        let long: Vec<u16> =
+            input.symbols.iter().copied().cycle().take(4096 * input.symbols.len().min(1)).collect();
+        frames.push(compress(&long));
+        let v1: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/it/golden", &format!("v1_{}.nh", input.name)]
+            .iter()
+            .collect();
+        frames.push(std::fs::read(v1).unwrap());
+    }
+    frames.push(compress(&(0..3000u16).map(|i| i * 17 % 2999).collect::<Vec<_>>()));
+    frames.retain(|frame| frame.len() < 1200);
+    assert!(frames.len() >= 20, "the flips need frames to flip");
+    frames
+}
+
+#[test]
+fn small_frames_are_of_each_kind() {
+    let mut kinds = Vec::new();
+    for frame in small_frames().iter().filter(|frame| frame[2] == VERSION) {
+        let frame = Frame::read(frame).unwrap();
+        kinds.extend((0..frame.n_blocks()).map(|index| frame.block_kind(index)));
+    }
+    for kind in [Kind::Constant, Kind::Huffman, Kind::Rans] {
+        assert!(kinds.contains(&kind), "{kind:?}");
+    }
 }
 
 #[test]
@@ -34,11 +67,24 @@ fn each_bit_flip_is_survived() {
             match bit / 8 {
                 0 | 1 => assert_eq!(outcome, Err(Error::WrongMagic)),
                 2 => assert!(matches!(outcome, Err(Error::UnsupportedVersion { .. }))),
-                3 => assert!(outcome.is_err()),
                 _ => {}
             }
         }
     }
+}
+
+#[test]
+fn each_bit_flip_of_a_rans_block_is_found() {
+    // The states must end as they began, so that damage shows, as a rule; here, always.
+    let symbols: Vec<u8> = (0..600u32).map(|i| (i * i % 31 % 7) as u8).collect();
+    let frame = compress_with(&symbols, &Config::new(Coder::Rans));
+    assert_eq!(Frame::read(&frame).unwrap().block_kind(0), Kind::Rans);
+    let n_found = (64..8 * frame.len()).filter(|bit| {
+        let mut flipped = frame.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        decompress::<u8>(&flipped, 1 << 20).is_err()
+    });
+    assert_eq!(n_found.count(), 8 * frame.len() - 64);
 }
 
 #[test]
@@ -94,7 +140,7 @@ fn absurd_counts_allocate_nothing() {
 #[test]
 fn constant_frames_are_held_to_the_callers_bound() {
     let frame = compress(&[9u8; 5000]);
-    assert_eq!(frame.len(), 8 + 1);
+    assert_eq!(frame.len(), 4 + 2 + 1 + 1 + 1);
     assert_eq!(decompress::<u8>(&frame, 4999), Err(Error::TooManySymbols { claimed: 5000, max: 4999 }));
     assert_eq!(decompress::<u8>(&frame, 5000), Ok(vec![9; 5000]));
 }
@@ -104,16 +150,47 @@ fn symbol_types_are_not_mixed_up() {
     assert!(decompress::<u16>(&compress(&[1u8, 2, 3]), 3).unwrap_err().is_caller());
     assert!(decompress::<u8>(&compress(&[1u16, 2, 3]), 3).unwrap_err().is_caller());
     // A byte frame whose table has symbols above 255 is corrupt, not the caller's fault.
-    let mut frame = compress(&[1u16, 300, 1]);
-    frame[3] = 8;
-    assert!(!decompress::<u8>(&frame, 3).unwrap_err().is_caller());
+    let mut frame = compress(&[vec![1u16; 200], vec![300; 50]].concat());
+    assert_eq!(Frame::read(&frame).unwrap().block_kind(0), Kind::Huffman);
+    frame[3] &= 0x7f;
+    assert!(!decompress::<u8>(&frame, 250).unwrap_err().is_caller());
+}
+
+#[test]
+fn distinct_faults_are_distinct_errors() {
+    let frame = compress(&[[0u8; 100], [1; 100]].concat());
+    let changed = |position: usize, byte: u8| {
+        let mut frame = frame.clone();
+        frame[position] = byte;
+        decompress::<u8>(&frame, 1000).unwrap_err()
+    };
+    assert_eq!(changed(0, b'x'), Error::WrongMagic);
+    assert_eq!(changed(2, 9), Error::UnsupportedVersion { got: 9 });
+    assert!(matches!(changed(3, 17 | 0x80), Error::InvalidArgument { .. }));
+    assert!(matches!(changed(3, 21), Error::Corrupt { .. }));
+    // Byte 4 and 5 are the block's symbols, 200; one fewer or more is not what the stream holds.
+    assert!(matches!(changed(4, 0x80 | 71), Error::CountMismatch { .. }));
+    assert!(matches!(changed(4, 0x80 | 73), Error::CountMismatch { .. }));
+    assert!(matches!(decompress::<u8>(&frame[..frame.len() - 1], 1000), Err(Error::UnexpectedEnd { .. })));
+    assert_eq!(decompress::<u8>(&frame, 199), Err(Error::TooManySymbols { claimed: 200, max: 199 }));
 }
 
 proptest! {
     #[test]
     fn any_bytes_after_the_magic_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        let frame = [&[b'n', b'H', 1, 16], &bytes[..]].concat();
-        let _ = check_survives::<u16>(&frame);
+        for head in [[b'n', b'H', 1, 16], [b'n', b'H', VERSION, 8 | 0x80], [b'n', b'H', VERSION, 17 | 0x80]] {
+            let _ = check_survives::<u16>(&[&head, &bytes[..]].concat());
+        }
+    }
+
+    #[test]
+    fn any_payload_of_any_kind_is_survived(
+        payload in prop::collection::vec(any::<u8>(), 0..120), kind in 0u8..8, n_symbols in 1u8..128
+    ) {
+        let size = u8::try_from(payload.len() % 16).unwrap();
+        let head = [b'n', b'H', VERSION, 10, n_symbols, size << 3 | kind];
+        let frame = [&head, &payload[..usize::from(size)], &[0]].concat();
+        let _ = check_survives::<u8>(&frame);
     }
 
     #[test]
