@@ -1,7 +1,7 @@
 //! An adaptive binary coder for small blocks: no table, the model learns from the symbols that went before.
 //!
 //! A symbol of w bits is w decisions down a binary tree, highest bit first, each with a probability of its own that moves
-//! towards what was seen: by a half at first, by a thirty-second in the end. The decisions narrow an interval of 32 bits;
+//! towards what was seen: by a half at first, by a hundredth in the end. The decisions narrow an interval of 32 bits;
 //! bytes go out as they are settled, and a carry runs into those that are held back.
 //!
 //! ```text
@@ -14,7 +14,7 @@
 
 use crate::{Error, Result};
 
-/// Symbols up to which a block is tried this way: it takes some ten cycles a bit.
+/// Symbols up to which a block is tried this way: it takes some twenty cycles a bit.
 pub(crate) const MAX_SYMBOLS: usize = 1 << 14;
 
 /// Bits of a probability.
@@ -22,6 +22,9 @@ const PROBABILITY_BITS: u32 = 16;
 
 /// Bits of a probability that split the interval.
 const SPLIT_BITS: u32 = 12;
+
+/// The last step of a probability is a 2^7th of the way; slower ones gain nothing in blocks as small as these.
+const SLOWEST_SHIFT: u32 = 7;
 
 /// Below this the interval takes in another byte.
 const LEAST_RANGE: u32 = 1 << 24;
@@ -45,8 +48,8 @@ impl Decision {
     }
 
     fn learn(&mut self, bit: bool) {
-        // A step of 1 / (seen + 2), as powers of two: what a few symbols teach, and what many confirm.
-        let shift = [1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4].get(usize::from(self.n_seen)).unwrap_or(&5);
+        // A step of about 1 / (seen + 1): what a few symbols teach, and what many confirm.
+        let shift = ((u32::from(self.n_seen) + 1).ilog2() + 1).min(SLOWEST_SHIFT);
         self.n_seen = self.n_seen.saturating_add(1);
         if bit {
             self.of_zero -= self.of_zero >> shift;

@@ -29,7 +29,7 @@
 //! Which [`Coder`]? [`Huffman`](Coder::Huffman) decodes in the fewest cycles where the entropy is low, on each processor.
 //! [`Rans`](Coder::Rans) is within half a per cent of the entropy, and below one bit a symbol far ahead; it wants AVX-512
 //! to be fast. [`Smallest`](Coder::Smallest) tries both, block by block, and for small blocks an adaptive code without a
-//! table, by which the example below is a frame of 16 bytes.
+//! table, by which the example below is a frame of 18 bytes.
 //!
 //! # One code, by hand
 //!

@@ -12,8 +12,8 @@ use crate::inputs::inputs;
 const LENGTHS: [(&str, [usize; 4]); 8] = [
     ("empty", [7, 5, 5, 5]),
     ("constant", [8, 9, 9, 9]),
-    ("slide", [24, 26, 29, 16]),
-    ("gaps", [925, 927, 945, 927]),
+    ("slide", [24, 26, 29, 18]),
+    ("gaps", [925, 927, 945, 916]),
     ("two_symbols_far_apart", [25, 27, 27, 27]),
     ("wide_alphabet", [9093, 9114, 9114, 9114]),
     ("four_streams", [14940, 14954, 15135, 14954]),
