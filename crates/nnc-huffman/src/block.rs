@@ -7,9 +7,11 @@
 //! | 2 Huffman | code table; from 4,096 symbols on the lengths of streams 1 to 5, 24 bits each; one stream, or six |
 //! | 3 rANS | frequency table; a state of 32 bits, or 64 from 8,192 symbols on; words of 16 bits |
 //! | 4 wide | code table and a block of [`Encoder`](crate::Encoder), for more than 2,048 different symbols |
+//! | 5 adaptive | bits of a symbol, and an adaptive binary code (`adaptive.rs`) |
 
 use std::cell::RefCell;
 
+use crate::adaptive;
 use crate::kernel::{Isa, N_STREAMS, scalar};
 use crate::multi::{MultiTable, TABLE_BITS};
 use crate::rans::Model;
@@ -40,7 +42,8 @@ pub enum Coder {
     /// rANS with frequencies of 12 bits: within half a per cent of the entropy, below a bit a symbol too, and slower.
     /// Blocks with symbols above 255 are Huffman-coded.
     Rans,
-    /// For each block the one that takes fewer bytes, found by coding it both ways.
+    /// For each block the one that takes the fewest bytes, found by coding it each way; up to 16,384 symbols also an
+    /// adaptive binary code, which needs no table.
     Smallest,
 }
 
@@ -58,10 +61,12 @@ pub enum Kind {
     Rans,
     /// One-symbol-a-lookup Huffman, for large alphabets.
     Wide,
+    /// An adaptive binary code, for small blocks.
+    Adaptive,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Raw, Self::Constant, Self::Huffman, Self::Rans, Self::Wide];
+    const ALL: [Self; 6] = [Self::Raw, Self::Constant, Self::Huffman, Self::Rans, Self::Wide, Self::Adaptive];
 }
 
 /// Where a block's payload is, and what it should hold.
@@ -126,16 +131,19 @@ fn encode_bytes(isa: Isa, coder: Coder, symbols: &[u8], payload: &mut Vec<u8>) -
         put_streams(symbols.len(), payload, |n, payload| isa.encode_huffman(words, symbols, n, payload));
     }
     if coder != Coder::Huffman {
-        let n_huffman = payload.len() - start;
+        let middle = payload.len();
         let model = Model::from_histogram(&histogram);
         model.write(payload);
         isa.encode_rans(&model.encode_symbols(), symbols, payload);
-        let n_rans = payload.len() - start - n_huffman;
-        if coder == Coder::Rans || n_rans < n_huffman {
+        if keep_smaller(payload, start, middle) {
             kind = Kind::Rans;
-            payload.drain(start..start + n_huffman);
-        } else {
-            payload.truncate(start + n_huffman);
+        }
+    }
+    if coder == Coder::Smallest && symbols.len() <= adaptive::MAX_SYMBOLS {
+        let middle = payload.len();
+        adaptive::encode(symbols, payload);
+        if keep_smaller(payload, start, middle) {
+            kind = Kind::Adaptive;
         }
     }
     if payload.len() - start >= symbols.len() {
@@ -144,6 +152,17 @@ fn encode_bytes(isa: Isa, coder: Coder, symbols: &[u8], payload: &mut Vec<u8>) -
         kind = Kind::Raw;
     }
     kind
+}
+
+/// Keeps `start..middle`, if that is something, or `middle..` where it is smaller; whether it is the latter.
+fn keep_smaller(payload: &mut Vec<u8>, start: usize, middle: usize) -> bool {
+    let is_smaller = middle == start || payload.len() - middle < middle - start;
+    if is_smaller {
+        payload.drain(start..middle);
+    } else {
+        payload.truncate(middle);
+    }
+    is_smaller
 }
 
 /// Appends a payload of symbols of which some are above 255.
@@ -236,6 +255,7 @@ pub(crate) fn decode<S: Symbol>(isa: Isa, kind: Kind, payload: &[u8], out: &mut 
             let (slots, words) = (model.decode_slots(), &payload[n_bytes..]);
             held(S::widen(out, |out| isa.decode_rans(&slots, words, out)), out.len(), words)
         }
+        Kind::Adaptive => S::widen(out, |out| adaptive::decode(payload, out)),
         Kind::Huffman => {
             let (code, n_bytes) = Code::read_table(payload)?;
             let streams = &payload[n_bytes..];

@@ -28,7 +28,8 @@
 //!
 //! Which [`Coder`]? [`Huffman`](Coder::Huffman) decodes in the fewest cycles where the entropy is low, on each processor.
 //! [`Rans`](Coder::Rans) is within half a per cent of the entropy, and below one bit a symbol far ahead; it wants AVX-512
-//! to be fast. [`Smallest`](Coder::Smallest) tries both, block by block.
+//! to be fast. [`Smallest`](Coder::Smallest) tries both, block by block, and for small blocks an adaptive code without a
+//! table, by which the example below is a frame of 18 bytes.
 //!
 //! # One code, by hand
 //!
@@ -74,12 +75,13 @@
 //!
 //! # What is absent
 //!
-//! There is no adaptive model: each block, or each [`CodedSymbols`], has one table. rANS takes symbols below 256.
+//! rANS and adaptive coding take symbols below 256; the adaptive model knows no context but the bits of its symbol.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod adaptive;
 mod bits;
 mod block;
 mod canonical;

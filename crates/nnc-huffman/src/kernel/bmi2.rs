@@ -109,13 +109,8 @@ pub(super) fn build_table<S: Symbol>(table: &mut MultiTable, code: &Code) -> Res
 pub(super) fn decode_huffman<S: Symbol>(table: &MultiTable, streams: &[&[u8]], out: &mut [S]) -> bool {
     let entries = table.entries::<S>();
     let run = run_len(out.len(), streams.len());
-    let runs: Vec<&mut [S]> = out.chunks_mut(run).collect();
-    let starts: Option<Vec<Lane>> = if runs.len() == streams.len() {
-        let mut runs = runs;
-        streams.iter().zip(&mut runs).map(|(stream, run)| Lane::start(stream, run)).collect()
-    } else {
-        None
-    };
+    let mut runs = out.chunks_mut(run);
+    let starts: Option<Vec<Lane>> = streams.iter().map(|stream| Lane::start(stream, runs.next()?)).collect();
     let Some(mut lanes) = starts else { return scalar::decode_huffman(table, streams, out) };
     if let Ok(all) = <&mut [Lane; N_STREAMS]>::try_from(lanes.as_mut_slice()) {
         decode_lanes::<S, N_STREAMS, GROUP>(entries, all);

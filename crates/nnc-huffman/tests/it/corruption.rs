@@ -52,7 +52,7 @@ fn small_frames_are_of_each_kind() {
         let frame = Frame::read(frame).unwrap();
         kinds.extend((0..frame.n_blocks()).map(|index| frame.block_kind(index)));
     }
-    for kind in [Kind::Constant, Kind::Huffman, Kind::Rans] {
+    for kind in [Kind::Constant, Kind::Huffman, Kind::Rans, Kind::Adaptive] {
         assert!(kinds.contains(&kind), "{kind:?}");
     }
 }
