@@ -14,7 +14,9 @@ use constriction::backends::Cursor;
 use constriction::symbol::huffman::{DecoderHuffmanTree, EncoderHuffmanTree};
 use constriction::symbol::{DefaultQueueDecoder, DefaultQueueEncoder, ReadBitStream, WriteBitStream};
 use criterion::measurement::WallTime;
-use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use nnc_core::rng::Rng;
 use nnc_huffman::{
     Code, Coder, Config, Decoder, FOUR_STREAMS_FROM, Frame, Histogram, Isa, compress_into, compress_with,
@@ -189,8 +191,9 @@ fn constriction_encode(symbols: &[u8], histogram: &Histogram) -> DefaultQueueEnc
 
 /// Runs `f` where rayon has one thread, as the peers have.
 fn one_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    static POOL: std::sync::LazyLock<rayon::ThreadPool> =
-        std::sync::LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread"));
+    static POOL: std::sync::LazyLock<rayon::ThreadPool> = std::sync::LazyLock::new(|| {
+        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread")
+    });
     POOL.install(f)
 }
 
