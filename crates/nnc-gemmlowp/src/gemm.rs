@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use crate::kernel::{Isa, Kernel};
-use crate::output::Element;
+use crate::output::{self, Element};
 use crate::pack::{Byte, Panels};
 use crate::{Error, MatMut, MatRef, Order, Result, Stage};
 
@@ -199,10 +199,6 @@ impl Gemm {
         Ok(Self { kernel })
     }
 
-    pub(crate) fn kernel(self) -> Kernel {
-        self.kernel
-    }
-
     /// Its instruction set.
     #[must_use]
     pub fn isa(self) -> Isa {
@@ -252,23 +248,9 @@ impl Gemm {
         stages: &[Stage<'_>],
         out: MatMut<'_, O>,
     ) -> Result<()> {
-        // (lhs · rhs)ᵗ = rhsᵗ · lhsᵗ. Products have a handful of stages; a list of more is copied.
-        match stages {
-            [] => Job::new(self.kernel, rhs.t(), &lhs.0, &[], out.t())?.run(),
-            &[a] => Job::new(self.kernel, rhs.t(), &lhs.0, &[a.transposed()], out.t())?.run(),
-            &[a, b] => {
-                let stages = [a.transposed(), b.transposed()];
-                Job::new(self.kernel, rhs.t(), &lhs.0, &stages, out.t())?.run();
-            }
-            &[a, b, c] => {
-                let stages = [a.transposed(), b.transposed(), c.transposed()];
-                Job::new(self.kernel, rhs.t(), &lhs.0, &stages, out.t())?.run();
-            }
-            more => {
-                let stages: Vec<Stage<'_>> = more.iter().map(|stage| stage.transposed()).collect();
-                Job::new(self.kernel, rhs.t(), &lhs.0, &stages, out.t())?.run();
-            }
-        }
-        Ok(())
+        // (lhs · rhs)ᵗ = rhsᵗ · lhsᵗ
+        output::with_mapped(stages, Stage::transposed, |stages| {
+            self.gemm_packed(rhs.t(), &lhs.0, stages, out.t())
+        })
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::gemm::{Gemm, Quantized};
+use crate::job::max_sum;
 use crate::kernel::{Block, Columns, DEPTH_STEP, Finish, GROUP, Isa, Kernel, PANEL, Rows};
+use crate::matrix::check_product;
 use crate::pack::{Byte, Panels, pack_rows, row_stride};
 use crate::parallel::{Grid, for_each};
 use crate::place::Place;
@@ -129,26 +131,15 @@ impl Gemm {
         out: MatMut<'_, f32>,
     ) -> Result<()> {
         let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.cols());
-        if depth != rhs.depth() {
-            let found = (rhs.depth(), cols);
-            return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
-        }
-        if (out.rows(), out.cols()) != (rows, cols) {
-            let found = (out.rows(), out.cols());
-            return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
-        }
+        check_product((rows, depth), (rhs.depth(), cols), &out)?;
         if let Some(bias) = bias.filter(|bias| bias.len() != cols) {
             return Err(Error::WrongLength { what: "bias", expected: cols, found: bias.len() });
         }
-        let product = lhs.max_magnitude() * rhs.max_magnitude;
-        let max = usize::try_from(i64::from(i32::MAX) / product).unwrap_or(usize::MAX);
-        if rhs.group.min(depth) > max {
-            return Err(Error::DepthOverflow { depth: rhs.group.min(depth), max });
-        }
+        max_sum(lhs.max_magnitude() * rhs.max_magnitude, rhs.group.min(depth))?;
         // AMX multiplies 64 inner elements at once: a group that is no multiple of it would take the next one's along.
         let kernel = match Kernel::of(Isa::Avx512Vnni) {
             Some(kernel) if self.isa() == Isa::Amx && !rhs.group.is_multiple_of(DEPTH_STEP) => kernel,
-            _ => self.kernel(),
+            _ => self.kernel,
         };
         Product { kernel, lhs, rhs, scale, bias, out: Place::new(out) }.run();
         Ok(())

@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::gemm::PackedRhs;
 use crate::kernel::{Block, Columns, Finish, Kernel, Multipliers, PANEL, Panel, Requant, Rows};
 use crate::lhs::Lhs;
+use crate::matrix::check_product;
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
 use crate::pack::row_stride;
@@ -48,14 +49,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
         out: MatMut<'a, O>,
     ) -> Result<Self> {
         let (rows, depth, cols) = (lhs.n_rows(), lhs.depth(), rhs.cols());
-        if depth != rhs.depth() {
-            let found = (rhs.depth(), cols);
-            return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
-        }
-        if (out.rows(), out.cols()) != (rows, cols) {
-            let found = (out.rows(), out.cols());
-            return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
-        }
+        check_product((rows, depth), (rhs.depth(), cols), &out)?;
         output::check(stages, rows, cols, O::IS_REAL)?;
         let max_sum = max_sum(lhs.max_magnitude() * rhs.max_magnitude, depth)?;
         let (how, bias) = Self::plan(stages, max_sum);

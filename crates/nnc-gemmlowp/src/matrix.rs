@@ -212,3 +212,16 @@ impl<'a, T> MatMut<'a, T> {
         self.data[at] = value;
     }
 }
+
+/// Checks that a left factor of rows × depth and a right one of depth × columns give a result of the shape of `out`.
+pub(crate) fn check_product<O>(lhs: (usize, usize), rhs: (usize, usize), out: &MatMut<'_, O>) -> Result<()> {
+    let ((rows, depth), (_, cols)) = (lhs, rhs);
+    if depth != rhs.0 {
+        return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found: rhs });
+    }
+    let found = (out.rows(), out.cols());
+    if found != (rows, cols) {
+        return Err(Error::ShapeMismatch { what: "out", expected: (rows, cols), found });
+    }
+    Ok(())
+}

@@ -142,6 +142,22 @@ impl Stage<'_> {
     }
 }
 
+/// Lends `stages` as `map` changes them. Four are copied to the stack, more to the heap.
+pub(crate) fn with_mapped<'a, R>(
+    stages: &[Stage<'a>],
+    map: impl Fn(Stage<'a>) -> Stage<'a>,
+    run: impl FnOnce(&[Stage<'a>]) -> R,
+) -> R {
+    let mut few = [Stage::Clamp { min: 0, max: 0 }; 4];
+    let Some(few) = few.get_mut(..stages.len()) else {
+        return run(&stages.iter().copied().map(map).collect::<Vec<_>>());
+    };
+    for (few, &stage) in few.iter_mut().zip(stages) {
+        *few = map(stage);
+    }
+    run(few)
+}
+
 /// Checks the stages of a result of `rows` × `cols` whose elements are real numbers or not.
 pub(crate) fn check(stages: &[Stage<'_>], rows: usize, cols: usize, is_real: bool) -> Result<()> {
     for (i, stage) in stages.iter().enumerate() {

@@ -84,7 +84,7 @@ fn has_threads() -> bool {
 /// Runs `run` for 0 to `n` − 1, in the caller's rayon pool where `parallel` says that it pays.
 pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "parallel")]
-    if parallel && n > 1 && rayon::current_num_threads() > 1 {
+    if parallel && n > 1 {
         use rayon::iter::{IntoParallelIterator, ParallelIterator};
         return (0..n).into_par_iter().for_each(run);
     }
@@ -100,7 +100,7 @@ pub(crate) fn for_each_chunk<T: Send>(
     run: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     #[cfg(feature = "parallel")]
-    if ns >= WORTH_NS && data.len() > len && rayon::current_num_threads() > 1 {
+    if ns >= WORTH_NS && data.len() > len && has_threads() {
         use rayon::iter::{IndexedParallelIterator, ParallelIterator};
         use rayon::slice::ParallelSliceMut;
         return data.par_chunks_mut(len).enumerate().for_each(|(i, chunk)| run(i, chunk));

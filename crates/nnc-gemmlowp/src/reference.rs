@@ -1,5 +1,6 @@
 //! The triple loop: what every product is held to.
 
+use crate::matrix::check_product;
 use crate::output::{self, Element, Stage};
 use crate::pack::Byte;
 use crate::{Error, MatMut, Quantized, Result};
@@ -15,17 +16,7 @@ pub fn reference_gemm<L: Byte, R: Byte, O: Element>(
     mut out: MatMut<'_, O>,
 ) -> Result<()> {
     let (rows, depth, cols) = (lhs.matrix.rows(), lhs.matrix.cols(), rhs.matrix.cols());
-    if depth != rhs.matrix.rows() {
-        let found = (rhs.matrix.rows(), cols);
-        return Err(Error::ShapeMismatch { what: "rhs", expected: (depth, cols), found });
-    }
-    if (out.rows(), out.cols()) != (rows, cols) {
-        return Err(Error::ShapeMismatch {
-            what: "out",
-            expected: (rows, cols),
-            found: (out.rows(), out.cols()),
-        });
-    }
+    check_product((rows, depth), (rhs.matrix.rows(), cols), &out)?;
     output::check(stages, rows, cols, O::IS_REAL)?;
     for row in 0..rows {
         for col in 0..cols {

@@ -5,20 +5,13 @@ use std::ops::Range;
 use crate::output::{self, Per, Stage};
 use crate::{Error, Multiplier, Result};
 
-/// Lends the stages of the output channels `cols`. Four of them are copied to the stack, more to the heap.
+/// Lends the stages of the output channels `cols`.
 pub(super) fn with_group<R>(
     stages: &[Stage<'_>],
     cols: Range<usize>,
     run: impl FnOnce(&[Stage<'_>]) -> R,
 ) -> R {
-    let mut few = [Stage::Clamp { min: 0, max: 0 }; 4];
-    let Some(few) = few.get_mut(..stages.len()) else {
-        return run(&stages.iter().map(|&stage| stage_of(stage, cols.clone())).collect::<Vec<_>>());
-    };
-    for (few, &stage) in few.iter_mut().zip(stages) {
-        *few = stage_of(stage, cols.clone());
-    }
-    run(few)
+    output::with_mapped(stages, |stage| stage_of(stage, cols.clone()), run)
 }
 
 /// `stage` for the output channels `cols`.
