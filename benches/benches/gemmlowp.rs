@@ -33,12 +33,7 @@ const SHAPES: [(usize, usize, usize); 11] = [
 
 /// Bytes that look random.
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    (0..len).map(|_| next()).collect()
+    nnc_testing::bytes(seed).take(len).collect()
 }
 
 /// Bytes that begin a cache line, as the peers allocate theirs.

@@ -10,12 +10,7 @@ use crate::{
 
 /// gemmlowp's generator of test bytes.
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    (0..len).map(|_| next()).collect()
+    nnc_testing::bytes(seed).take(len).collect()
 }
 
 /// A product of one pair of types with everything that can be chosen about it.

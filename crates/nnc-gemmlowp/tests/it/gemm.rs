@@ -10,6 +10,7 @@ use nnc_gemmlowp::{
     Byte, Gemm, Isa, MatMut, MatRef, Multiplier, Order, PackedLhs, PackedRhs, Per, QuantParams, QuantRange,
     Quantized, Stage, gemm,
 };
+pub(crate) use nnc_testing::bytes;
 use serde_json::Value;
 
 use crate::golden;
@@ -17,15 +18,6 @@ use crate::golden;
 /// Products on every instruction set that this processor has.
 pub(crate) fn every_gemm() -> impl Iterator<Item = Gemm> {
     Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(|isa| Gemm::on(isa).expect("it is available"))
-}
-
-/// gemmlowp's generator of test bytes: the top byte of a linear congruential generator's state.
-pub(crate) fn bytes(seed: u64) -> impl Iterator<Item = u8> {
-    std::iter::successors(Some(seed), |state| {
-        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
-    })
-    .skip(1)
-    .map(|state| state.to_be_bytes()[0])
 }
 
 /// Elements that have a form in bytes to be hashed.

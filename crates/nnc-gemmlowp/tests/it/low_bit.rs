@@ -7,12 +7,7 @@ use proptest::prelude::*;
 
 /// Numbers that look random, below `n`.
 fn numbers(seed: u64, len: usize, n: u64) -> Vec<u64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % n
-    };
-    (0..len).map(|_| next()).collect()
+    nnc_testing::numbers(seed).take(len).map(|number| (number >> 33) % n).collect()
 }
 
 fn weights(seed: u64, len: usize) -> Vec<i8> {

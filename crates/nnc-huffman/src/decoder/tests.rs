@@ -9,11 +9,8 @@ use crate::{FOUR_STREAMS_FROM, Histogram, reference};
 
 /// Seeded symbols whose frequencies fall off by `decay` in 256.
 fn symbols(n: usize, n_symbols: u16, decay: u32, seed: u32) -> Vec<u16> {
-    let mut state = u64::from(seed) | 1 << 32;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as u32
-    };
+    let mut numbers = nnc_testing::numbers(u64::from(seed) | 1 << 32);
+    let mut next = || (numbers.next().expect("numbers do not end") >> 40) as u32;
     (0..n)
         .map(|_| {
             let mut symbol = 0;
