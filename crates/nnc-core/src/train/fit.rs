@@ -54,7 +54,8 @@ pub struct Summary {
 /// With a checkpoint whose file exists, the run goes on from there; one that had finished is only loaded.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] without terms or when the checkpoint is of another configuration, [`Error::Cancelled`] when a
+/// [`Error::InvalidArgument`] without terms, for rates outside their ranges ([`OptimizerConfig::check`],
+/// [`Schedule::check`]), or when the checkpoint is of another configuration; [`Error::Cancelled`] when a
 /// callback says so (the last epoch's checkpoint stays), and those of the operators.
 pub fn fit<L: Learner + ?Sized>(
     learner: &mut L,
@@ -64,6 +65,8 @@ pub fn fit<L: Learner + ?Sized>(
     if run.terms.is_empty() {
         return Err(Error::invalid("terms", "at least one loss term", 0));
     }
+    run.config.optimizer.check()?;
+    run.config.schedule.check()?;
     let mut optimizer = Optimizer::new(run.config.optimizer);
     let mut position = Position { n_epochs_done: 0, finished: run.config.n_epochs == 0 };
     if let Some(checkpoint) = run.checkpoint

@@ -281,4 +281,10 @@ fn terms_add_up_with_their_weights() {
     assert_eq!(w, [0.5, 1.0, 1.5, 2.0]);
     let none = Fit { terms: &[], ..run };
     assert!(fit(&mut line, &none, &mut []).unwrap_err().to_string().contains("terms"));
+    let steep = FitConfig { schedule: Schedule::Constant { lr: f64::NAN }, ..config };
+    let heavy = FitConfig { optimizer: OptimizerConfig::sgd(-1.0), ..config };
+    for (config, name) in [(steep, "lr"), (heavy, "weight_decay")] {
+        let error = fit(&mut line, &Fit { config, ..run }, &mut []).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
 }
