@@ -35,6 +35,7 @@ pub mod granularity;
 pub mod importance;
 pub mod mask;
 mod masked_source;
+mod read;
 pub mod regularizer;
 pub mod select;
 
