@@ -1,7 +1,7 @@
-//! Masks of a 25088×4096 layer by a global threshold, beside a quickselect over indices.
+//! Masks of a 25088×4096 layer by a global threshold, beside a quickselect over indices; SparseGPT of a 4096×4096 layer.
 //!
-//! With `NNC_PEER_ROUNDS` set it prints `name round seconds` lines instead of criterion's statistics, and the memory that each
-//! piece of work adds.
+//! The peer of SparseGPT is `benches/peers/sparsegpt.py` (PyTorch). That script runs this bench with `NNC_PEER_ROUNDS` set, which
+//! prints `name round seconds MiB` instead of criterion's statistics, the last being the memory that the work adds.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +9,9 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group};
 use nnc_benches::memory;
 use nnc_core::candle::{Device, Tensor};
+use nnc_core::linalg::Gram;
 use nnc_core::rng::Rng;
+use nnc_prune::importance::second_order::{Pattern, SparseGptConfig, sparse_gpt};
 use nnc_prune::select::{self, Layer};
 use nnc_prune::{Mask, importance::magnitude::magnitude};
 use rayon::prelude::*;
@@ -57,7 +59,35 @@ fn selection(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, selection);
+/// Weight and second moments of a 4096×4096 layer whose inputs depend on their neighbours.
+fn layer() -> (Tensor, Gram) {
+    const N: usize = 4_096;
+    let noise = normal([2 * N, N], "inputs").flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("floats");
+    let inputs: Vec<f32> =
+        noise.iter().enumerate().map(|(i, x)| if i % N > 0 { x + 0.8 * noise[i - 1] } else { *x }).collect();
+    let mut gram = Gram::new(N).expect("a length above 0");
+    gram.add_rows(&inputs).expect("whole samples");
+    (normal([N, N], "weight"), gram)
+}
+
+fn second_order(criterion: &mut Criterion) {
+    let (weight, gram) = layer();
+    let mut group = criterion.benchmark_group("nnc-prune/sparse_gpt");
+    group.sample_size(10).throughput(Throughput::Elements(weight.elem_count() as u64));
+    for (name, pattern) in
+        [("4096x4096/50%", Pattern::Level(0.5)), ("4096x4096/2:4", Pattern::NofM { n: 2, m: 4 })]
+    {
+        let config = SparseGptConfig::frantar_2023(pattern);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                sparse_gpt(black_box(&weight), std::slice::from_ref(&gram), &config).expect("a layer")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, selection, second_order);
 
 fn main() {
     let Ok(rounds) = std::env::var("NNC_PEER_ROUNDS") else {
@@ -66,18 +96,30 @@ fn main() {
         return;
     };
     let rounds: usize = rounds.parse().expect("NNC_PEER_ROUNDS is a number");
-    let weight = normal(SHAPE, "fc6");
-    for round in 0..rounds {
-        let start = Instant::now();
-        let (bytes, mask) = memory::peak_of(|| global(&weight));
-        report("select-global-25088x4096", round, start, bytes);
-        drop(black_box(mask));
+    let only = std::env::var("NNC_PEER_ONLY").ok();
+    let is_wanted = |name| only.as_ref().is_none_or(|only| only == name);
+    let name = "select-global-25088x4096";
+    if is_wanted(name) {
+        let weight = normal(SHAPE, "fc6");
+        report(name, rounds, || global(&weight));
+    }
+    let name = "sparsegpt-4096x4096";
+    if is_wanted(name) {
+        let (weight, gram) = layer();
+        let config = SparseGptConfig::frantar_2023(Pattern::Level(0.5));
+        report(name, rounds, || sparse_gpt(&weight, std::slice::from_ref(&gram), &config).expect("a layer"));
     }
 }
 
-#[allow(clippy::print_stdout, reason = "this line is what the peers' script reads")]
-fn report(name: &str, round: usize, start: Instant, bytes: Option<u64>) {
-    let seconds = start.elapsed().as_secs_f64();
-    let mib = bytes.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20));
-    println!("{name} {round} {seconds:.4} {mib:.1}");
+/// Time and memory of each round.
+#[allow(clippy::print_stdout, reason = "these lines are what the peers' script reads")]
+fn report<T>(name: &str, rounds: usize, work: impl Fn() -> T) {
+    for round in 0..rounds {
+        let start = Instant::now();
+        let (bytes, result) = memory::peak_of(&work);
+        let seconds = start.elapsed().as_secs_f64();
+        drop(black_box(result));
+        let mib = bytes.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20));
+        println!("{name} {round} {seconds:.4} {mib:.1}");
+    }
 }

@@ -48,6 +48,14 @@ impl Gram {
         self.n_samples
     }
 
+    /// Whether entry `j` was 0 in all samples.
+    ///
+    /// # Panics
+    /// When `j` is not below `n`.
+    pub fn is_dead(&self, j: usize) -> bool {
+        self.sum[j * self.n + j] == 0.0
+    }
+
     /// Adds samples that lie one after another: (samples × n).
     ///
     /// # Errors

@@ -92,7 +92,9 @@ fn factor_diagonal(matrix: &[f32], n: usize, start: usize, end: usize) -> Result
     // Column by column from the last: R[i][j] = (A[i][j] − Σ_{l > j} R[i][l] R[j][l]) / R[j][j].
     for j in (0..m).rev() {
         let pivot = r[j * m + j] - (j + 1..m).map(|l| r[j * m + l] * r[j * m + l]).sum::<f64>();
-        if !(pivot > 0.0 && pivot.is_finite()) {
+        // What is left of a diagonal entry below its own rounding is noise.
+        let noise = r[j * m + j].abs() * f64::from(f32::EPSILON);
+        if !(pivot > noise && pivot.is_finite()) {
             let got = format!("pivot {pivot:e} in row {}", start + j);
             return Err(Error::invalid("matrix", "one that is positive definite", got));
         }
