@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`importance`] | how much an entry matters | Han 2015 |
 //! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
+//! | [`granularity`] | what is pruned as one | Mao 2017; Anwar 2015 |
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
@@ -30,11 +31,14 @@ struct PruningPage;
 
 pub mod dead;
 pub mod dropout;
+pub mod granularity;
 pub mod importance;
 pub mod mask;
 mod masked_source;
+mod read;
 pub mod regularizer;
 pub mod select;
 
+pub use granularity::Granularity;
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
