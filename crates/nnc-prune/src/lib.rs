@@ -6,6 +6,7 @@
 //! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
+//! | [`SparsitySchedule`] | sparsity as a function of the step | Zhu and Gupta 2017 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
@@ -34,7 +35,9 @@ pub mod importance;
 pub mod mask;
 mod masked_source;
 pub mod regularizer;
+mod schedule;
 pub mod select;
 
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
+pub use schedule::SparsitySchedule;
