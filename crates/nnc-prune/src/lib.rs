@@ -30,14 +30,21 @@
 struct PruningPage;
 
 pub mod dead;
+pub mod dense_sparse_dense;
 pub mod dropout;
 pub mod importance;
+pub mod layers;
 pub mod mask;
 mod masked_source;
 pub mod regularizer;
+mod rewind;
 mod schedule;
 pub mod select;
+pub mod splicing;
+mod threshold;
 
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
-pub use schedule::SparsitySchedule;
+pub use rewind::Rewind;
+pub use schedule::{SparsitySchedule, Updates};
+pub use threshold::ThresholdPruner;

@@ -141,6 +141,40 @@ impl SparsitySchedule {
     }
 }
 
+/// When something is done again and again: after the steps `begin`, `begin + every`, … up to `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Updates {
+    /// The first step.
+    pub begin: usize,
+    /// Steps between, at least 1.
+    pub every: usize,
+    /// The last step that may be one.
+    pub last: usize,
+}
+
+impl Updates {
+    /// Whether `step` is one.
+    pub fn contains(&self, step: usize) -> bool {
+        step <= self.last
+            && step.checked_sub(self.begin).is_some_and(|since| since.is_multiple_of(self.every.max(1)))
+    }
+
+    /// Checks that there is at least one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for no steps between, or an end before the beginning.
+    pub fn check(&self) -> Result<()> {
+        if self.every == 0 {
+            return Err(Error::invalid("every", "at least 1", self.every));
+        }
+        if self.last < self.begin {
+            return Err(Error::invalid("last", format!("at least the first, {}", self.begin), self.last));
+        }
+        Ok(())
+    }
+}
+
 /// `end` less the share `left` of the way from `initial`; both ends exact, and rounding never lets it fall as `left` does.
 fn course(initial: f64, end: f64, left: f64) -> f64 {
     if left >= 1.0 { initial } else { (end + (initial - end) * left).max(initial) }
@@ -248,6 +282,18 @@ mod tests {
             (cubic(0.0, 0.5, 1, 0), "invalid `n_updates`: expected at least 1, got 0"),
         ] {
             assert_eq!(wrong.check().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn updates_are_the_steps_between_two_ends() {
+        let updates = Updates { begin: 4, every: 3, last: 11 };
+        assert_eq!((0..30).filter(|&step| updates.contains(step)).collect::<Vec<_>>(), [4, 7, 10]);
+        updates.check().unwrap();
+        for (wrong, name) in
+            [(Updates { every: 0, ..updates }, "every"), (Updates { last: 3, ..updates }, "last")]
+        {
+            assert!(wrong.check().unwrap_err().to_string().contains(name));
         }
     }
 
