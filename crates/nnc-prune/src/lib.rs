@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`importance`] | how much an entry matters | Han 2015 |
 //! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
+//! | [`granularity`] | what is pruned as one | Mao 2017; Anwar 2015 |
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
 //! | [`SparsitySchedule`] | sparsity as a function of the step | Zhu and Gupta 2017 |
@@ -32,10 +33,12 @@ struct PruningPage;
 pub mod dead;
 pub mod dense_sparse_dense;
 pub mod dropout;
+pub mod granularity;
 pub mod importance;
 pub mod layers;
 pub mod mask;
 mod masked_source;
+mod read;
 pub mod regularizer;
 mod rewind;
 mod schedule;
@@ -43,6 +46,7 @@ pub mod select;
 pub mod splicing;
 mod threshold;
 
+pub use granularity::Granularity;
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
 pub use rewind::Rewind;

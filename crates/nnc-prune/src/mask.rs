@@ -24,6 +24,25 @@ impl Mask {
         Self::from_fn(shape, |_| true)
     }
 
+    /// The mask of `shape` with the given bits, the lowest of each word first; bits past the end are dropped.
+    ///
+    /// # Panics
+    /// When there are not as many words as the entries fill.
+    pub(crate) fn from_words(shape: &[usize], words: Vec<u64>) -> Self {
+        let n: usize = shape.iter().product();
+        assert_eq!(words.len(), n.div_ceil(64), "one bit per entry");
+        let mut kept = BitVec::from_vec(words);
+        kept.truncate(n);
+        // Equality and hashing look at bits, but whoever reads the words must find zeros.
+        kept.set_uninitialized(false);
+        Self { shape: shape.to_vec(), kept }
+    }
+
+    /// The bits, the lowest of each word first; those past the end are 0.
+    pub(crate) fn words(&self) -> &[u64] {
+        self.kept.as_raw_slice()
+    }
+
     /// The weight's shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape

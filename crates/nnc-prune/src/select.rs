@@ -1,16 +1,33 @@
 //! Scores → masks: exact counts, ties by index.
+//!
+//! | scope | functions |
+//! |---|---|
+//! | one layer | [`largest`], [`level`], [`above`] |
+//! | each output's row | [`per_row`] (Wanda) |
+//! | each window | [`quota`] (N of M, strided) |
+//! | all layers together | [`global`], [`global_largest`] |
+//! | by granularity | [`level_of_groups`], [`quota_of_groups`] |
+//!
+//! A selection by granularity keeps groups: reduce scores to one per group, select with any of the above, and
+//! [expand](Groups::expand) the choice. The number pruned is `floor(sparsity · n)`, and of equal scores the one with the lowest
+//! (layer, flat) index is pruned first. A score that is not a number is refused, and so is a sparsity outside `[0, 1)`:
+//! a layer without weights is no layer.
 
 use nnc_core::{Error, Result};
 
+use crate::granularity::{Groups, Reduction};
 use crate::mask::Mask;
+
+mod radix;
+mod rows;
 
 /// Keeps the `n_kept` entries of `shape` with the highest `scores`; of equal scores, the lowest flat index is pruned first.
 ///
-/// Cost: O(n) on average.
+/// Cost: O(n), in parallel; four passes over the scores, and no memory beside the mask.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] when there are not as many scores as entries, [`Error::InvalidArgument`] when `n_kept` exceeds
-/// them or a score is not a number.
+/// them, there are none, or a score is not a number.
 ///
 /// # Example
 /// ```
@@ -19,37 +36,16 @@ use crate::mask::Mask;
 /// # Ok::<(), nnc_core::Error>(())
 /// ```
 pub fn largest(scores: &[f32], shape: &[usize], n_kept: usize) -> Result<Mask> {
-    let n = check(scores, shape)?;
-    if n_kept > n {
-        return Err(Error::invalid("n_kept", format!("at most {n}"), n_kept));
-    }
-    let n_pruned = n - n_kept;
-    let mut order: Vec<usize> = (0..n).collect();
-    if n_pruned > 0 && n_pruned < n {
-        order.select_nth_unstable_by(n_pruned, |&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
-    }
-    let mut mask = Mask::all(shape);
-    for &flat_idx in &order[..n_pruned] {
-        mask.prune(flat_idx);
-    }
-    Ok(mask)
+    let layer = Layer { name: "", scores, shape };
+    Ok(global_largest(&[layer], n_kept)?.remove(0))
 }
 
 /// Distiller's level pruner: prunes exactly `floor(sparsity · n)` entries, those with the lowest `scores`.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] when `sparsity` is outside `[0, 1]`, and those of [`largest`].
+/// [`Error::InvalidArgument`] when `sparsity` is outside `[0, 1)`, and those of [`largest`].
 pub fn level(scores: &[f32], shape: &[usize], sparsity: f64) -> Result<Mask> {
-    if !(0.0..=1.0).contains(&sparsity) {
-        return Err(Error::invalid("sparsity", "a number in [0, 1]", sparsity));
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "sparsity is in [0, 1], so the product is a count"
-    )]
-    let n_pruned = (sparsity * scores.len() as f64).floor() as usize;
-    largest(scores, shape, scores.len() - n_pruned)
+    largest(scores, shape, n_kept(sparsity, scores.len())?)
 }
 
 /// Keeps the entries whose score is strictly above `threshold`; one that equals it is pruned.
@@ -58,74 +54,175 @@ pub fn level(scores: &[f32], shape: &[usize], sparsity: f64) -> Result<Mask> {
 /// [`standard_deviation`](crate::importance::magnitude::standard_deviation) measured once on the dense weight.
 ///
 /// # Errors
-/// As [`largest`], without the count.
+/// As [`largest`], without the count; and [`Error::InvalidArgument`] when the threshold is not a number.
 pub fn above(scores: &[f32], shape: &[usize], threshold: f64) -> Result<Mask> {
-    check(scores, shape)?;
-    Ok(Mask::from_fn(shape, |i| f64::from(scores[i]) > threshold))
+    let layer = Layer { name: "", scores, shape };
+    layer.check()?;
+    if threshold.is_nan() {
+        return Err(Error::invalid("threshold", "a number", threshold));
+    }
+    layer.check_numbers()?;
+    Ok(Mask::from_words(shape, radix::words(scores, |score| f64::from(score) > threshold)))
 }
 
-fn check(scores: &[f32], shape: &[usize]) -> Result<usize> {
-    let n = shape.iter().product();
-    if scores.len() != n {
-        return Err(Error::shape("scores", shape, &[scores.len()]));
+/// Prunes `floor(sparsity · row length)` entries of each row, one row per output (the first axis of `shape`).
+///
+/// # Errors
+/// As [`level`].
+///
+/// # Source
+/// Sun et al., "A Simple and Effective Pruning Approach for Large Language Models" (Wanda), ICLR 2024, §3.
+pub fn per_row(scores: &[f32], shape: &[usize], sparsity: f64) -> Result<Mask> {
+    let layer = Layer { name: "", scores, shape };
+    layer.check()?;
+    layer.check_numbers()?;
+    let row_len = scores.len() / shape.first().copied().unwrap_or(1);
+    let n_pruned = row_len - n_kept(sparsity, row_len)?;
+    Ok(Mask::from_words(shape, rows::words(scores, row_len, n_pruned)))
+}
+
+/// Keeps the `n` highest of each `m` consecutive `scores`; the mask has one flat axis.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when `n` is not in `1..=m`, `m` does not divide the number of scores, there are none, or one is
+/// not a number.
+pub fn quota(scores: &[f32], n: usize, m: usize) -> Result<Mask> {
+    let shape = [scores.len()];
+    let layer = Layer { name: "", scores, shape: &shape };
+    layer.check()?;
+    layer.check_numbers()?;
+    if !(1..=m).contains(&n) {
+        return Err(Error::invalid("n of N:M", format!("1..={m}"), n));
     }
-    match scores.iter().position(|score| score.is_nan()) {
-        Some(i) => Err(Error::invalid("scores", "numbers", format!("NaN at flat index {i}"))),
-        None => Ok(n),
+    if !scores.len().is_multiple_of(m) {
+        return Err(Error::invalid("m of N:M", format!("a divisor of the {} scores", scores.len()), m));
+    }
+    Ok(Mask::from_words(&shape, rows::words(scores, m, m - n)))
+}
+
+/// What a selection across layers knows of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// For messages.
+    pub name: &'a str,
+    /// One score per entry (or per group), comparable with those of the other layers.
+    pub scores: &'a [f32],
+    /// The mask's shape.
+    pub shape: &'a [usize],
+}
+
+/// Prunes the `floor(sparsity · n)` lowest of all layers' entries together; one mask per layer, in order.
+///
+/// With group scores the share is one of groups. A layer may lose all its entries: look at [`Mask::n_kept`].
+///
+/// # Errors
+/// As [`level`]; messages name the layer.
+///
+/// # Example
+/// ```
+/// use nnc_prune::select::{Layer, global};
+/// let first = Layer { name: "a", scores: &[0.1, 5.0], shape: &[2] };
+/// let second = Layer { name: "b", scores: &[0.3, 0.2], shape: &[1, 2] };
+/// let masks = global(&[first, second], 0.5)?;
+/// assert_eq!([masks[0].n_kept(), masks[1].n_kept()], [1, 1]);
+/// assert!(masks[1].keeps(0));
+/// # Ok::<(), nnc_core::Error>(())
+/// ```
+pub fn global(layers: &[Layer<'_>], sparsity: f64) -> Result<Vec<Mask>> {
+    let n = layers.iter().map(|layer| layer.scores.len()).sum();
+    if n == 0 {
+        return Err(Error::invalid("layers", "at least one with an entry", layers.len()));
+    }
+    global_largest(layers, n_kept(sparsity, n)?)
+}
+
+/// Keeps the `n_kept` highest of all layers' entries together; one mask per layer, in order.
+///
+/// # Errors
+/// As [`largest`]; messages name the layer.
+pub fn global_largest(layers: &[Layer<'_>], n_kept: usize) -> Result<Vec<Mask>> {
+    layers.iter().try_for_each(Layer::check)?;
+    let n: usize = layers.iter().map(|layer| layer.scores.len()).sum();
+    if n_kept > n {
+        return Err(Error::invalid("n_kept", format!("at most {n}"), n_kept));
+    }
+    let scores: Vec<&[f32]> = layers.iter().map(|layer| layer.scores).collect();
+    let Some(words) = radix::prune_lowest(&scores, n - n_kept) else {
+        layers.iter().try_for_each(Layer::check_numbers)?;
+        unreachable!("a score that is not a number has just been seen");
+    };
+    Ok(layers.iter().zip(words).map(|(layer, words)| Mask::from_words(layer.shape, words)).collect())
+}
+
+/// Prunes `floor(sparsity · groups)` groups, those with the lowest reduced score.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when the granularity fixes how many stay (see [`quota_of_groups`]), and those of [`level`].
+///
+/// # Example
+/// ```
+/// use nnc_prune::granularity::{Granularity, Reduction};
+/// let rows = Granularity::Filter.groups(&[2, 2])?;
+/// let mask = nnc_prune::select::level_of_groups(&[0.0, 3.0, 1.0, 1.0], &rows, Reduction::Sum, 0.5)?;
+/// assert_eq!((0..4).map(|i| mask.keeps(i)).collect::<Vec<_>>(), [true, true, false, false]);
+/// # Ok::<(), nnc_core::Error>(())
+/// ```
+pub fn level_of_groups(scores: &[f32], groups: &Groups, reduction: Reduction, sparsity: f64) -> Result<Mask> {
+    if let Some((n, m)) = groups.granularity().quota() {
+        let expected = format!("no sparsity: granularity {} keeps {n} of {m}", groups.granularity());
+        return Err(Error::invalid("sparsity", expected, sparsity));
+    }
+    groups.expand(&level(&groups.reduce(scores, reduction)?, &[groups.len()], sparsity)?)
+}
+
+/// Keeps of each window of groups as many as the granularity says: N of M, or one offset of a stride.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when the granularity fixes no number, and those of [`quota`].
+pub fn quota_of_groups(scores: &[f32], groups: &Groups, reduction: Reduction) -> Result<Mask> {
+    let Some((n, m)) = groups.granularity().quota() else {
+        return Err(Error::invalid("granularity", "one that fixes how many stay", groups.granularity()));
+    };
+    groups.expand(&quota(&groups.reduce(scores, reduction)?, n, m)?)
+}
+
+/// How many of `n > 0` entries a sparsity leaves, at least one.
+fn n_kept(sparsity: f64, n: usize) -> Result<usize> {
+    if !(0.0..1.0).contains(&sparsity) {
+        return Err(Error::invalid("sparsity", "a number in [0, 1)", sparsity));
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sparsity is in [0, 1), so the product is a count"
+    )]
+    let n_pruned = (sparsity * n as f64).floor() as usize;
+    // The product may be rounded up to n.
+    Ok(n - n_pruned.min(n.saturating_sub(1)))
+}
+
+impl Layer<'_> {
+    fn what(&self) -> String {
+        if self.name.is_empty() { "scores".into() } else { format!("scores of `{}`", self.name) }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.scores.len() != self.shape.iter().product::<usize>() {
+            return Err(Error::shape(self.what(), self.shape, &[self.scores.len()]));
+        }
+        if self.scores.is_empty() {
+            return Err(Error::invalid(self.what(), "at least one", 0));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        match self.scores.iter().position(|score| score.is_nan()) {
+            Some(i) => Err(Error::invalid(self.what(), "numbers", format!("NaN at flat index {i}"))),
+            None => Ok(()),
+        }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test's own making")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn level_prunes_exactly_the_floor_and_the_lowest(
-            scores in prop::collection::vec((0_u8..8).prop_map(f32::from), 0..200),
-            sparsity in 0.0..=1.0_f64,
-        ) {
-            let mask = level(&scores, &[scores.len()], sparsity).unwrap();
-            let n_pruned = (sparsity * scores.len() as f64).floor() as usize;
-            prop_assert_eq!(mask.len() - mask.n_kept(), n_pruned);
-            // A sort with the documented order defines which.
-            let mut order: Vec<usize> = (0..scores.len()).collect();
-            order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
-            for (rank, &i) in order.iter().enumerate() {
-                prop_assert_eq!(mask.keeps(i), rank >= n_pruned);
-            }
-        }
-
-        #[test]
-        fn more_sparsity_keeps_a_subset(
-            scores in prop::collection::vec(-1.0..1.0_f32, 1..100), a in 0.0..=1.0_f64, b in 0.0..=1.0_f64,
-        ) {
-            let (low, high) = if a < b { (a, b) } else { (b, a) };
-            let dense = level(&scores, &[scores.len()], low).unwrap();
-            let sparse = level(&scores, &[scores.len()], high).unwrap();
-            prop_assert_eq!(dense.and(&sparse).unwrap(), sparse);
-        }
-    }
-
-    #[test]
-    fn a_score_that_equals_the_threshold_is_pruned() {
-        let mask = above(&[0.5, 0.25, 0.75], &[3], 0.5).unwrap();
-        assert_eq!([mask.keeps(0), mask.keeps(1), mask.keeps(2)], [false, false, true]);
-    }
-
-    #[test]
-    fn wrong_arguments_are_named() {
-        for (result, word) in [
-            (level(&[1.0], &[1], 1.5), "sparsity"),
-            (largest(&[1.0], &[1], 2), "n_kept"),
-            (largest(&[1.0], &[2], 1), "scores"),
-            (above(&[f32::NAN], &[1], 0.0), "NaN at flat index 0"),
-        ] {
-            let message = result.unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
-        }
-    }
-}
+mod tests;
