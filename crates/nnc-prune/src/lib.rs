@@ -8,6 +8,10 @@
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
 //! | [`SparsitySchedule`] | sparsity as a function of the step | Zhu and Gupta 2017 |
+//! | [`Pruner`], [`ThresholdPruner`] | masks recomputed while training | Zhu and Gupta 2017; Distiller |
+//! | [`splicing`] | connections that come back | Guo 2016 |
+//! | [`Rewind`] | lottery tickets | Frankle 2019, 2020 |
+//! | [`dense_sparse_dense`] | pruned for a while | Han 2017 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
@@ -38,6 +42,7 @@ pub mod importance;
 pub mod layers;
 pub mod mask;
 mod masked_source;
+mod pruner;
 mod read;
 pub mod regularizer;
 mod rewind;
@@ -49,6 +54,7 @@ mod threshold;
 pub use granularity::Granularity;
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
+pub use pruner::{Pruner, PrunerConfig, Scope};
 pub use rewind::Rewind;
 pub use schedule::{SparsitySchedule, Updates};
 pub use threshold::ThresholdPruner;

@@ -73,13 +73,16 @@ impl SparsitySchedule {
         let Some(k) = self.update_idx(step) else { return 0.0 };
         match *self {
             Self::OneShot { sparsity, .. } => sparsity,
+            Self::Linear { end, n_updates, .. } if k == n_updates => end,
             Self::Linear { initial, end, n_updates, .. } => {
-                let left = 1.0 - k as f64 / n_updates as f64;
-                course(initial, end, left)
+                // The product first: a third of six must not be a little less than two.
+                (initial + (end - initial) * k as f64 / n_updates as f64).min(end)
             }
+            Self::Cubic { initial, .. } if k == 0 => initial,
             Self::Cubic { initial, end, n_updates, .. } => {
                 let left = 1.0 - k as f64 / n_updates as f64;
-                course(initial, end, left * left * left)
+                // Rounding must not take it below where it began.
+                (end + (initial - end) * (left * left * left)).max(initial)
             }
         }
     }
@@ -173,11 +176,6 @@ impl Updates {
         }
         Ok(())
     }
-}
-
-/// `end` less the share `left` of the way from `initial`; both ends exact, and rounding never lets it fall as `left` does.
-fn course(initial: f64, end: f64, left: f64) -> f64 {
-    if left >= 1.0 { initial } else { (end + (initial - end) * left).max(initial) }
 }
 
 /// A share that may be pruned: not all of it, and no NaN.

@@ -9,4 +9,5 @@
 mod callbacks;
 mod dense_sparse_dense;
 mod fixture;
+mod pruner;
 mod resume;

@@ -3,7 +3,9 @@
 use nnc_core::train::{Callback, Checkpoint, Learner, Trainee};
 use nnc_core::{Error, Result};
 use nnc_prune::splicing::{Hysteresis, Splicing, SplicingConfig};
-use nnc_prune::{Gradient, Masks, Rewind, ThresholdPruner, Updates};
+use nnc_prune::{
+    Gradient, Masks, Pruner, PrunerConfig, Rewind, Scope, SparsitySchedule, ThresholdPruner, Updates,
+};
 
 use crate::fixture::{CancelAt, N_EPOCHS, STEPS_PER_EPOCH, bits, config, train, trainee};
 
@@ -41,6 +43,20 @@ fn check(gradient: Gradient, make: fn(&Trainee, &Masks) -> Result<Callbacks>) {
         let resumed = run(gradient, make, Some(&checkpoint), None).unwrap();
         assert!(resumed == whole, "cancelled at step {cancel_at}");
     }
+}
+
+#[test]
+fn a_schedule_is_resumed_per_layer_and_globally() {
+    fn config(scope: Scope) -> PrunerConfig {
+        let schedule = SparsitySchedule::zhu_gupta_2017(0.8, 2, 2, 6);
+        PrunerConfig { scope, ..PrunerConfig::new(&["ip*.weight"], schedule) }
+    }
+    check(Gradient::Masked, |trainee, masks| {
+        Ok(vec![Box::new(Pruner::new(trainee, masks, config(Scope::PerLayer))?)])
+    });
+    check(Gradient::Masked, |trainee, masks| {
+        Ok(vec![Box::new(Pruner::new(trainee, masks, config(Scope::Global))?)])
+    });
 }
 
 #[test]
