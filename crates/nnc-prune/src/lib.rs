@@ -12,6 +12,7 @@
 //! | [`splicing`] | connections that come back | Guo 2016 |
 //! | [`Rewind`] | lottery tickets | Frankle 2019, 2020 |
 //! | [`dense_sparse_dense`] | pruned for a while | Han 2017 |
+//! | [`particle`] | structured masks by search | Anwar 2015 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
@@ -42,6 +43,7 @@ pub mod importance;
 pub mod layers;
 pub mod mask;
 mod masked_source;
+pub mod particle;
 mod pruner;
 mod read;
 pub mod regularizer;
