@@ -12,6 +12,7 @@
 //! | [`splicing`] | connections that come back | Guo 2016 |
 //! | [`Rewind`] | lottery tickets | Frankle 2019, 2020 |
 //! | [`dense_sparse_dense`] | pruned for a while | Han 2017 |
+//! | [`sensitivity`] | accuracy against sparsity by layer, and an allocation | Han 2015; Distiller |
 //! | [`particle`] | structured masks by search | Anwar 2015 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
@@ -50,6 +51,7 @@ pub mod regularizer;
 mod rewind;
 mod schedule;
 pub mod select;
+pub mod sensitivity;
 pub mod splicing;
 mod threshold;
 
