@@ -14,6 +14,7 @@
 //! | [`dense_sparse_dense`] | pruned for a while | Han 2017 |
 //! | [`sensitivity`] | accuracy against sparsity by layer, and an allocation | Han 2015; Distiller |
 //! | [`particle`] | structured masks by search | Anwar 2015 |
+//! | [`varmap`] | masks for a candle model in its author's own loop | |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
@@ -29,12 +30,21 @@
 //! # Ok::<(), nnc_core::Error>(())
 //! ```
 //!
-//! A model written in candle is pruned through its `VarMap`: see `examples/prune_candle_model.rs`.
+//! A model written in candle is pruned through its `VarMap`: in its author's own loop by three lines of [`varmap`], or in this
+//! workspace's loop as `examples/prune_candle_model.rs` does.
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/pruning.md")]
 struct PruningPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/pruning-schedules.md")]
+struct SchedulesPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod dead;
 pub mod dense_sparse_dense;
@@ -54,6 +64,7 @@ pub mod select;
 pub mod sensitivity;
 pub mod splicing;
 mod threshold;
+pub mod varmap;
 
 pub use granularity::Granularity;
 pub use mask::Mask;

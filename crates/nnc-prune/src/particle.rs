@@ -21,10 +21,11 @@ use crate::schedule::check_sparsity;
 use crate::threshold::named;
 
 /// A weight of which some groups are pruned, and how many.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     name: String,
     groups: Groups,
+    sparsity: Option<f64>,
     /// Groups are kept in windows of consecutive ones: `n_kept` of each `window`.
     n_kept: usize,
     window: usize,
@@ -58,7 +59,7 @@ impl Layer {
                 return Err(Error::invalid(format!("sparsity of `{name}`"), expected, got));
             }
         };
-        Ok(Self { name: name.to_owned(), groups, n_kept, window })
+        Ok(Self { name: name.to_owned(), groups, sparsity, n_kept, window })
     }
 
     /// The weight's name.
@@ -69,6 +70,11 @@ impl Layer {
     /// How its entries are grouped.
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The share of groups that is pruned, where the granularity does not fix it.
+    pub fn sparsity(&self) -> Option<f64> {
+        self.sparsity
     }
 }
 
