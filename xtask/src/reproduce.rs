@@ -3,8 +3,11 @@
 //! Exit status: 0 when every experiment ran (with `--strict`: and every row holds), 1 when a row does not hold under
 //! `--strict`, 2 on a usage error or a failed experiment, 130 when interrupted.
 
+mod anwar2015;
+mod course;
 mod deep_compression;
 mod deep_compression_storage;
+mod dsd;
 mod gemmlowp;
 mod huffman_slide;
 
@@ -27,6 +30,8 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &deep_compression_storage::DeepCompressionStorage,
     &huffman_slide::HuffmanSlide,
     &gemmlowp::Gemmlowp,
+    &dsd::Dsd,
+    &anwar2015::Anwar2015,
 ];
 
 /// The options of `cargo xtask reproduce`.

@@ -135,3 +135,11 @@ fn main() -> Result<()> {
     println!("pruned, retrained:  {}", evaluate(&map, &test)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_example_runs() {
+        super::main().unwrap();
+    }
+}

@@ -31,8 +31,14 @@ pub struct Masks(Arc<RwLock<Table>>);
 #[derive(Debug, Default)]
 struct Table {
     entries: Vec<Entry>,
-    /// What the source wrapped last serves; none before the first.
-    served: Option<Vec<String>>,
+    /// The source wrapped last; none before the first.
+    wrapped: Option<Wrapped>,
+}
+
+#[derive(Debug)]
+struct Wrapped {
+    served: Vec<String>,
+    gradient: Gradient,
 }
 
 #[derive(Debug, Clone)]
@@ -55,9 +61,9 @@ impl Masks {
     pub fn set(&self, name: &str, mask: Mask) -> Result<()> {
         let entry =
             Entry { name: name.to_owned(), tensor: mask.to_tensor(&Device::Cpu)?, mask: Arc::new(mask) };
-        let Table { entries, served } = &mut *self.write();
-        if let Some(served) = served {
-            check_name(name, served)?;
+        let Table { entries, wrapped } = &mut *self.write();
+        if let Some(wrapped) = wrapped {
+            check_name(name, &wrapped.served)?;
         }
         match entries.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = entry,
@@ -76,16 +82,28 @@ impl Masks {
         self.read().entries.iter().map(|entry| entry.name.clone()).collect()
     }
 
+    /// Takes the mask of `name` off and returns it, if it has one.
+    pub fn remove(&self, name: &str) -> Option<Arc<Mask>> {
+        let entries = &mut self.write().entries;
+        let i = entries.iter().position(|entry| entry.name == name)?;
+        Some(entries.remove(i).mask)
+    }
+
+    /// The gradient that the source wrapped last lets through; none before these masks are in use.
+    pub fn gradient(&self) -> Option<Gradient> {
+        self.read().wrapped.as_ref().map(|wrapped| wrapped.gradient)
+    }
+
     /// Takes all masks off.
     pub fn clear(&self) {
         self.write().entries.clear();
     }
 
     /// From now on only names in `served` may have masks; refused when one that is not there has one already.
-    fn restrict_to(&self, names: Vec<String>) -> Result<()> {
-        let Table { entries, served } = &mut *self.write();
-        entries.iter().try_for_each(|entry| check_name(&entry.name, &names))?;
-        *served = Some(names);
+    fn wrap(&self, served: Vec<String>, gradient: Gradient) -> Result<()> {
+        let Table { entries, wrapped } = &mut *self.write();
+        entries.iter().try_for_each(|entry| check_name(&entry.name, &served))?;
+        *wrapped = Some(Wrapped { served, gradient });
         Ok(())
     }
 
@@ -118,7 +136,7 @@ impl<S: ParamSource> MaskedSource<S> {
     /// [`Error::NotFound`] when a mask is there for a name that `inner` does not serve; one that is set later for such a name
     /// is refused by [`Masks::set`].
     pub fn new(inner: S, masks: Masks, gradient: Gradient) -> Result<Self> {
-        masks.restrict_to(inner.names().into_iter().map(|(name, _)| name).collect())?;
+        masks.wrap(inner.names().into_iter().map(|(name, _)| name).collect(), gradient)?;
         Ok(Self { inner, masks, gradient })
     }
 
