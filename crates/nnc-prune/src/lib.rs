@@ -9,6 +9,9 @@
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
+//! | [`group`] | which channels can only be cut together | Fang 2023 |
+//! | [`filter`] | which filters go: norms, selection over layers, residuals | Li 2017 |
+//! | [`surgery`] | the smaller network without them | Li 2017 §3.1 |
 //!
 //! # Example
 //! ```
@@ -30,11 +33,14 @@ struct PruningPage;
 
 pub mod dead;
 pub mod dropout;
+pub mod filter;
+pub mod group;
 pub mod importance;
 pub mod mask;
 mod masked_source;
 pub mod regularizer;
 pub mod select;
+pub mod surgery;
 
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
