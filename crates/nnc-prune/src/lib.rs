@@ -24,12 +24,31 @@
 //! # Ok::<(), nnc_core::Error>(())
 //! ```
 //!
+//! Whole filters go for good: rank, cut, the smaller network.
+//! ```
+//! # use nnc_core::{candle::Device, network::zoo::{LeNetConfig, lenet_5}};
+//! use nnc_prune::{filter::{self, FilterConfig}, group::Groups, surgery};
+//!
+//! # let (network, specs) = lenet_5(&LeNetConfig::default())?;
+//! # let params = specs.init(1, &Device::Cpu)?;
+//! let groups = Groups::of(&network, &params)?;
+//! let cut = filter::choose(&groups, &params, &[("conv1", 0.5), ("conv2", 0.5)], &FilterConfig::default())?;
+//! let (small, small_params) = surgery::apply(&cut, &params)?;
+//! assert_eq!(small_params.tensor("conv2.weight")?.dims(), [25, 10, 5, 5]);
+//! # assert_eq!(small.nodes().len(), network.nodes().len());
+//! # Ok::<(), nnc_core::Error>(())
+//! ```
+//!
 //! A model written in candle is pruned through its `VarMap`: see `examples/prune_candle_model.rs`.
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/pruning.md")]
 struct PruningPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/filter-pruning.md")]
+struct FilterPruningPage;
 
 pub mod dead;
 pub mod dropout;

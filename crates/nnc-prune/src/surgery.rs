@@ -11,9 +11,11 @@
 
 use std::collections::HashMap;
 
-use nnc_core::candle::Tensor;
+use nnc_core::candle::{Device, Tensor};
 use nnc_core::network::{Network, Node, Op};
 use nnc_core::params::Params;
+use nnc_core::source::Step;
+use nnc_core::tap::{Site, Taps, Transform};
 use nnc_core::{Error, Result};
 
 use crate::group::Cut;
@@ -58,6 +60,38 @@ pub fn apply(cut: &Cut<'_>, params: &Params) -> Result<(Network, Params)> {
     let network = Network::new(network.inputs().to_vec(), nodes, network.outputs().to_vec())?;
     network.infer_shapes(&small)?;
     Ok((network, small))
+}
+
+/// Taps that force every value of every removed channel to 0: with them, the whole network computes what the small one does.
+///
+/// They show what a cut costs before it is made, and define what [`apply`] must compute.
+///
+/// # Errors
+/// Those of making a tensor.
+pub fn forced(cut: &Cut<'_>) -> Result<Taps> {
+    let mut taps = Taps::new();
+    for (value, shape) in cut.groups().shapes().iter().enumerate() {
+        let kept = cut.kept(value);
+        if kept.len() < shape[0] {
+            let mut mask = vec![0_f32; shape[0]];
+            kept.iter().for_each(|&channel| mask[channel] = 1.0);
+            let mut dims = vec![1; shape.len() + 1];
+            dims[1] = shape[0];
+            let mask = Tensor::from_vec(mask, dims, &Device::Cpu)?;
+            taps.transform(Site::output(cut.groups().network().value_name(value)), Box::new(Force(mask)));
+        }
+    }
+    Ok(taps)
+}
+
+/// Multiplies the channels of a value by 0 or 1.
+#[derive(Debug)]
+struct Force(Tensor);
+
+impl Transform for Force {
+    fn transform(&self, value: &Tensor, _step: &Step) -> Result<Tensor> {
+        Ok(value.broadcast_mul(&self.0.to_device(value.device())?)?)
+    }
 }
 
 /// Refuses parameters of other shapes than the groups', and values that would vanish.

@@ -2,43 +2,15 @@
 
 mod dag;
 
-use nnc_core::candle::{Device, Tensor};
 use nnc_core::forward;
 use nnc_core::network::{Conv, Linear};
 use nnc_core::params::{ParamKind, ParamSpecs};
 use nnc_core::rng::Rng;
-use nnc_core::source::{Step, VarSource};
-use nnc_core::tap::{Site, Taps, Transform};
+use nnc_core::source::VarSource;
 use proptest::prelude::*;
 
 use super::*;
 use crate::group::Groups;
-
-/// Sets the channels of a value to 0 that are not in the mask.
-#[derive(Debug)]
-struct Force(Tensor);
-
-impl Transform for Force {
-    fn transform(&self, value: &Tensor, _step: &Step) -> Result<Tensor> {
-        Ok(value.broadcast_mul(&self.0)?)
-    }
-}
-
-/// Taps that force every value of every removed channel to 0.
-fn forced(cut: &Cut<'_>) -> Taps {
-    let mut taps = Taps::new();
-    for (value, shape) in cut.groups().shapes().iter().enumerate() {
-        let kept = cut.kept(value);
-        if kept.len() < shape[0] {
-            let mask: Vec<f32> = (0..shape[0]).map(|c| f32::from(u8::from(kept.contains(&c)))).collect();
-            let mut dims = vec![1; shape.len() + 1];
-            dims[1] = shape[0];
-            let mask = Tensor::from_vec(mask, dims, &Device::Cpu).unwrap();
-            taps.transform(Site::output(cut.groups().network().value_name(value)), Box::new(Force(mask)));
-        }
-    }
-    taps
-}
 
 /// All outputs of a network for one batch, one after the other.
 fn outputs(network: &Network, params: &Params, taps: &Taps, x: &Tensor) -> Vec<f32> {
@@ -86,7 +58,7 @@ fn check(network: &Network, specs: &ParamSpecs, share: f32, seed: u64) -> usize 
     let cut = random_cut(&groups, share, seed);
     let (small, small_params) = apply(&cut, &params).unwrap();
     let x = input(network, seed);
-    let expected = outputs(network, &params, &forced(&cut), &x);
+    let expected = outputs(network, &params, &forced(&cut).unwrap(), &x);
     let got = outputs(&small, &small_params, &Taps::new(), &x);
     let distance = distance(&got, &expected);
     assert!(distance <= 1e-5, "{distance}: {:?}", network.nodes());

@@ -1,0 +1,62 @@
+//! Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets" (ICLR 2017).
+//!
+//! The FLOP and parameter cuts of the paper's table 1 come from real surgery on the zoo's networks: filters are ranked,
+//! cut, and the smaller network is counted. VGG-16-A is also run, beside the whole network, and timed.
+
+mod cuts;
+mod latency;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::experiment::{Context, DataKind, Experiment, Outcome, Profile, Progress, Span};
+
+/// The experiment.
+#[derive(Debug)]
+pub(crate) struct Li2017;
+
+impl Experiment for Li2017 {
+    fn name(&self) -> &'static str {
+        "li2017"
+    }
+
+    fn title(&self) -> &'static str {
+        "Pruning filters: what surgery takes out of VGG-16 and ResNets"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Li, Kadav, Durdanovic, Samet, Graf: Pruning Filters for Efficient ConvNets, ICLR 2017, Tables 1 and 2"
+    }
+
+    fn data(&self) -> DataKind {
+        DataKind::PublishedTables
+    }
+
+    fn time(&self, profile: Profile) -> Duration {
+        Duration::from_secs(match profile {
+            Profile::Smoke => 10,
+            Profile::Quick => 20,
+            Profile::Full => 40,
+        })
+    }
+
+    fn flagship(&self) -> bool {
+        false
+    }
+
+    fn config(&self, ctx: &Context) -> Value {
+        json!({ "models": cuts::describe(), "timed_runs": latency::n_runs(ctx.profile()) })
+    }
+
+    fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        outcome.rows.extend(cuts::rows(ctx.seed(), &Span::new(progress, 0.0, 0.6))?);
+        progress.check()?;
+        outcome.rows.extend(latency::rows(ctx, &Span::new(progress, 0.6, 1.0))?);
+        outcome.notes = cuts::notes();
+        outcome.notes.push(latency::note(ctx.profile()));
+        Ok(outcome)
+    }
+}
