@@ -182,6 +182,7 @@ fn choose(args: &Args) -> Result<Vec<&'static dyn Experiment>> {
 
 fn context(experiment: &dyn Experiment, args: &Args, root: &Path, out: &Path) -> Result<Context> {
     let data = DataSet::open(experiment.data(), root, args.data.as_deref())?;
+    let data = if experiment.uses_cifar10() { data.with_cifar10(root)? } else { data };
     let folder = out.join(experiment.name());
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(Context::new(args.profile, args.seed, data, folder))
