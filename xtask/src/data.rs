@@ -1,4 +1,8 @@
-//! `cargo xtask data verify`: the data sets in the repository are those of their manifests.
+//! `cargo xtask data verify`: the data sets in the repository, and what was fetched beside them, are those of their manifests.
+
+pub(crate) mod fetch;
+mod hdf5;
+mod png;
 
 use std::fs;
 use std::io;
@@ -25,18 +29,32 @@ fn folders(data: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = fs::read_dir(data)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
         .with_context(|| data.display().to_string())?;
-    folders.retain(|path| path.is_dir());
+    // A name with a dot is a fetch that is under way or broke off.
+    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    folders.retain(|path| path.is_dir() && !hidden(path));
     folders.sort();
     Ok(folders)
 }
 
-/// Reads one data set whole, each file against the manifest, and says what it holds.
+/// Reads one data set or model whole, each file against the manifest, and says what it holds.
 fn verify(folder: &Path) -> Result<String> {
     let manifest = folder.join(MANIFEST);
     ensure!(manifest.is_file(), "{}: expected a manifest, found none", manifest.display());
+    match folder.file_name().and_then(|name| fetch::find(name.to_str()?)) {
+        Some(source) => source.verify(folder),
+        None => verify_set(folder),
+    }
+}
+
+/// Reads a data set whole.
+fn verify_set(folder: &Path) -> Result<String> {
     let splits = Splits::open(folder)?;
     let (n_train, n_validation) = (splits.train().len(), splits.validation().len());
-    let name = if splits.is_mnist() { "MNIST" } else { "no data set known by name" };
+    let name = match (splits.is_mnist(), splits.is_cifar10()) {
+        (true, _) => "MNIST",
+        (_, true) => "CIFAR-10",
+        _ => "no data set known by name",
+    };
     let n_test = splits.into_test()?.len();
     Ok(format!("right; {name}, {n_train} training, {n_validation} validation and {n_test} test images"))
 }

@@ -38,6 +38,12 @@ pub(crate) trait Experiment: Sync {
     /// is not [`Row::on_any_data`].
     fn data(&self) -> DataKind;
 
+    /// Whether it also uses CIFAR-10 and a network trained on it, [where they are fetched](Context::data): without them it
+    /// leaves their rows out and puts [`Cifar10::MISSING`](data_set::Cifar10::MISSING) into its notes.
+    fn uses_cifar10(&self) -> bool {
+        false
+    }
+
     /// How long it takes on two cores, for `--list`.
     fn time(&self, profile: Profile) -> Duration;
 

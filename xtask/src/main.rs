@@ -57,6 +57,8 @@ enum Task {
 enum DataAction {
     /// Compare the data sets in the repository with their manifests
     Verify,
+    /// Bring larger data sets and models through the package clients of this machine
+    Fetch(data::fetch::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +78,9 @@ fn run(task: Task, root: &Path) -> Result<ExitCode> {
         Task::Ci => ci::run(root),
         Task::Tidy => tidy::run(root),
         Task::Data { action: DataAction::Verify } => data::verify_all(root).map(|()| ExitCode::SUCCESS),
+        Task::Data { action: DataAction::Fetch(args) } => {
+            data::fetch::run(&args, root).map(|()| ExitCode::SUCCESS)
+        }
         Task::Test { slow } => test(root, slow),
         Task::Results(args) => results::run(&args, root),
     }

@@ -10,6 +10,7 @@ mod deep_compression_storage;
 mod dsd;
 mod gemmlowp;
 mod huffman_slide;
+mod li2017;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &gemmlowp::Gemmlowp,
     &dsd::Dsd,
     &anwar2015::Anwar2015,
+    &li2017::Li2017,
 ];
 
 /// The options of `cargo xtask reproduce`.
@@ -185,6 +187,7 @@ fn choose(args: &Args) -> Result<Vec<&'static dyn Experiment>> {
 
 fn context(experiment: &dyn Experiment, args: &Args, root: &Path, out: &Path) -> Result<Context> {
     let data = DataSet::open(experiment.data(), root, args.data.as_deref())?;
+    let data = if experiment.uses_cifar10() { data.with_cifar10(root)? } else { data };
     let folder = out.join(experiment.name());
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(Context::new(args.profile, args.seed, data, folder))

@@ -23,4 +23,4 @@ pub use dataset::Dataset;
 pub use folder::MANIFEST;
 pub use idx::{Idx, parse_idx};
 pub use normalization::Normalization;
-pub use splits::{MNIST_FINGERPRINT, N_VALIDATION, Splits};
+pub use splits::{CIFAR10_FINGERPRINT, MNIST_FINGERPRINT, N_VALIDATION, Splits};

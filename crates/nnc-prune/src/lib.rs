@@ -1,4 +1,4 @@
-//! Pruning: magnitude masks, iterative prune and retrain, dropout adjustment, removal of dead neurons.
+//! Pruning: from single weights to whole filters that are really removed.
 //!
 //! | module | holds | source |
 //! |---|---|---|
@@ -18,6 +18,9 @@
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
+//! | [`group`] | which channels can only be cut together | Fang 2023 |
+//! | [`filter`] | which filters go: norms, selection over layers, residuals | Li 2017 |
+//! | [`surgery`] | the smaller network without them | Li 2017 §3.1 |
 //!
 //! # Example
 //! ```
@@ -27,6 +30,21 @@
 //! let weight = Tensor::new(&[[0.1_f32, -2.0], [0.5, -0.2]], &Device::Cpu)?;
 //! let mask = select::level(&magnitude(&weight)?, weight.dims(), 0.5)?;
 //! assert_eq!(mask.to_tensor(&Device::Cpu)?.to_vec2::<f32>()?, [[0.0, 1.0], [1.0, 0.0]]);
+//! # Ok::<(), nnc_core::Error>(())
+//! ```
+//!
+//! Whole filters go for good: rank, cut, the smaller network.
+//! ```
+//! # use nnc_core::{candle::Device, network::zoo::{LeNetConfig, lenet_5}};
+//! use nnc_prune::{filter::{self, FilterConfig}, group::Groups, surgery};
+//!
+//! # let (network, specs) = lenet_5(&LeNetConfig::default())?;
+//! # let params = specs.init(1, &Device::Cpu)?;
+//! let groups = Groups::of(&network, &params)?;
+//! let cut = filter::choose(&groups, &params, &[("conv1", 0.5), ("conv2", 0.5)], &FilterConfig::default())?;
+//! let (small, small_params) = surgery::apply(&cut, &params)?;
+//! assert_eq!(small_params.tensor("conv2.weight")?.dims(), [25, 10, 5, 5]);
+//! # assert_eq!(small.nodes().len(), network.nodes().len());
 //! # Ok::<(), nnc_core::Error>(())
 //! ```
 //!
@@ -46,10 +64,16 @@ struct SchedulesPage;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/filter-pruning.md")]
+struct FilterPruningPage;
+
 pub mod dead;
 pub mod dense_sparse_dense;
 pub mod dropout;
+pub mod filter;
 pub mod granularity;
+pub mod group;
 pub mod importance;
 pub mod layers;
 pub mod mask;
@@ -63,6 +87,7 @@ mod schedule;
 pub mod select;
 pub mod sensitivity;
 pub mod splicing;
+pub mod surgery;
 mod threshold;
 pub mod varmap;
 

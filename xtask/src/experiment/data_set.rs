@@ -3,7 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use nnc_core::data::Splits;
+use nnc_core::data::{Normalization, Splits};
+use nnc_core::network::Network;
+use nnc_core::params::Params;
+use sha2::{Digest, Sha256};
+
+use super::state::hex;
+use crate::data::fetch;
 
 /// The kind of data an experiment reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,53 @@ pub(crate) struct DataSet {
     dir: PathBuf,
     identity: String,
     is_papers: bool,
+    cifar10: Option<Cifar10>,
+}
+
+/// CIFAR-10 and a network trained on it, both fetched.
+#[derive(Debug, Clone)]
+pub(crate) struct Cifar10 {
+    dir: PathBuf,
+    model_dir: PathBuf,
+}
+
+impl Cifar10 {
+    /// How to bring what is not here; for an experiment's notes.
+    pub(crate) const MISSING: &str = "CIFAR-10 is not fetched, so its rows are left out: `cargo xtask data fetch cifar10 \
+                                      cifar-10-model` brings it.";
+
+    /// Finds both in the repository; without either there is neither.
+    fn find(root: &Path) -> Option<Self> {
+        let folder = |name| fetch::find(name).expect("a source of that name").folder(root);
+        let (dir, model_dir) = (folder("cifar10"), folder("cifar-10-model"));
+        (dir.exists() && model_dir.exists()).then_some(Self { dir, model_dir })
+    }
+
+    /// Training and validation set.
+    ///
+    /// # Errors
+    /// When the files are not CIFAR-10.
+    pub(crate) fn open(&self) -> Result<Splits> {
+        let splits =
+            Splits::open(&self.dir).with_context(|| format!("the data in {}", self.dir.display()))?;
+        ensure!(splits.is_cifar10(), "{}: expected CIFAR-10, found other data", self.dir.display());
+        Ok(splits)
+    }
+
+    /// The trained network, and how images become its numbers.
+    ///
+    /// # Errors
+    /// When the file is not its.
+    pub(crate) fn network(&self) -> Result<(Network, Params, Normalization)> {
+        fetch::cifar_model(&self.model_dir)
+    }
+
+    /// What tells other data from these.
+    fn identity(&self) -> Result<String> {
+        let (_, params, _) = self.network()?;
+        let model = hex(&Sha256::digest(params.to_safetensors()?));
+        Ok(format!("cifar10 {}, cifar-10-model {model}", self.open()?.fingerprint()))
+    }
 }
 
 impl DataSet {
@@ -35,9 +88,21 @@ impl DataSet {
                 dir: root.to_owned(),
                 identity: "published tables".into(),
                 is_papers: true,
+                cifar10: None,
             }),
             DataKind::Mnist => Self::mnist(root, dir),
         }
+    }
+
+    /// The same and, where they are fetched, CIFAR-10 and its network; name and identity say whether they are.
+    ///
+    /// # Errors
+    /// When they are there and not what they should be.
+    pub(crate) fn with_cifar10(self, root: &Path) -> Result<Self> {
+        let Some(cifar10) = Cifar10::find(root) else { return Ok(self) };
+        let name = format!("{} and cifar10", self.name);
+        let identity = format!("{}, {}", self.identity, cifar10.identity()?);
+        Ok(Self { name, identity, cifar10: Some(cifar10), ..self })
     }
 
     fn mnist(root: &Path, given: Option<&Path>) -> Result<Self> {
@@ -47,7 +112,7 @@ impl DataSet {
         // Otherwise a changed file and manifest would silently take the paper's figures out of the tables.
         ensure!(given.is_some() || is_papers, "{}: expected MNIST, found other data", dir.display());
         let name = if is_papers { "mnist".to_owned() } else { other_name(&dir, &identity) };
-        Ok(Self { name, dir, identity, is_papers })
+        Ok(Self { name, dir, identity, is_papers, cifar10: None })
     }
 
     /// The name in `result.json`: `mnist`, or the folder's name and the start of its digest.
@@ -63,6 +128,11 @@ impl DataSet {
     /// What tells two data sets apart: the digest of their content.
     pub(crate) fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// CIFAR-10, for an experiment that asked for it and where it is fetched.
+    pub(crate) fn cifar10(&self) -> Option<&Cifar10> {
+        self.cifar10.as_ref()
     }
 
     /// The same data under the assumption that the paper used others.
@@ -148,6 +218,26 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let error = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(empty.path())).unwrap_err();
         assert!(format!("{error:#}").contains("train-images-idx3-ubyte"), "{error:#}");
+    }
+
+    #[test]
+    fn without_cifar10_the_rest_is_there_all_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let bare = DataSet::open(DataKind::PublishedTables, root.path(), None).unwrap();
+        let both = bare.clone().with_cifar10(root.path()).unwrap();
+        assert!(both.cifar10().is_none());
+        assert_eq!((both.name(), both.identity()), (bare.name(), bare.identity()));
+    }
+
+    #[test]
+    fn a_broken_cifar10_is_refused_and_not_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        let bare = DataSet::open(DataKind::PublishedTables, root.path(), None).unwrap();
+        for name in ["cifar10", "cifar-10-model"] {
+            fs::create_dir_all(root.path().join("data").join(name)).unwrap();
+        }
+        let error = bare.with_cifar10(root.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("cifar-cnn.safetensors"), "{error:#}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub const N_VALIDATION: usize = 5_000;
 /// The [`Splits::fingerprint`] of MNIST.
 pub const MNIST_FINGERPRINT: &str = "a6aae8a67093d939308bb89de398d9d4ebc89dcfbb66a728eac7f9c46af1279d";
 
+/// The [`Splits::fingerprint`] of CIFAR-10.
+pub const CIFAR10_FINGERPRINT: &str = "7628585b455fc40e31058592a34ad671ef8534de907c6921c55d881375cb6078";
+
 /// How a directory holds its set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
@@ -97,6 +100,11 @@ impl Splits {
     /// Whether this is MNIST, whatever the directory is called.
     pub fn is_mnist(&self) -> bool {
         self.fingerprint == MNIST_FINGERPRINT
+    }
+
+    /// Whether this is CIFAR-10, whatever the directory is called.
+    pub fn is_cifar10(&self) -> bool {
+        self.fingerprint == CIFAR10_FINGERPRINT
     }
 
     /// Keeps only the first `n` training images (all, when there are no more), for quick runs.

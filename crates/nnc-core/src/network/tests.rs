@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::zoo::{ImageNetConfig, LeNetConfig, alexnet, lenet_5, lenet_300_100, vgg_16};
+use super::zoo::{ImageNetConfig, LeNetConfig, alexnet, cifar_cnn, lenet_5, lenet_300_100, vgg_16};
 use super::*;
 use crate::ops::{Conv2dConfig, Pool2dConfig};
 use crate::params::ParamSpecs;
@@ -61,6 +61,18 @@ fn alexnet_has_the_weights_of_the_caffe_model() {
         (shape("conv1"), shape("pool5"), shape("fc8")),
         (vec![96, 55, 55], vec![256, 6, 6], vec![1000])
     );
+}
+
+#[test]
+fn the_cifar_cnn_ends_in_one_pixel_of_64_maps() {
+    let (network, specs) = cifar_cnn().unwrap();
+    let shapes = network.infer_shapes(&specs).unwrap();
+    let shape = |name| shapes[network.value(name).unwrap()].clone();
+    assert_eq!(
+        (shape("pool1"), shape("pool2"), shape("bn6")),
+        (vec![64, 14, 14], vec![128, 5, 5], vec![64, 1, 1])
+    );
+    assert_eq!(specs.iter().map(crate::params::ParamSpec::count).sum::<usize>(), 968_394 + 1_024);
 }
 
 #[test]
