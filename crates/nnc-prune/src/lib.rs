@@ -8,6 +8,7 @@
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
+//! | [`FrozenSource`] | some layers stay while others retrain | Han 2015 §3.3 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
 //!
 //! # Example
@@ -30,11 +31,13 @@ struct PruningPage;
 
 pub mod dead;
 pub mod dropout;
+mod freeze;
 pub mod importance;
 pub mod mask;
 mod masked_source;
 pub mod regularizer;
 pub mod select;
 
+pub use freeze::FrozenSource;
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};
