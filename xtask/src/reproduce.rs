@@ -6,6 +6,7 @@
 mod deep_compression;
 mod deep_compression_storage;
 mod gemmlowp;
+mod han2015;
 mod huffman_slide;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &deep_compression_storage::DeepCompressionStorage,
     &huffman_slide::HuffmanSlide,
     &gemmlowp::Gemmlowp,
+    &han2015::Han2015,
 ];
 
 /// The options of `cargo xtask reproduce`.
