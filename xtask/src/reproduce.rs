@@ -9,6 +9,7 @@ mod deep_compression;
 mod deep_compression_storage;
 mod dsd;
 mod gemmlowp;
+mod han2015;
 mod huffman_slide;
 mod li2017;
 
@@ -31,9 +32,10 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &deep_compression_storage::DeepCompressionStorage,
     &huffman_slide::HuffmanSlide,
     &gemmlowp::Gemmlowp,
+    &han2015::Han2015,
+    &li2017::Li2017,
     &dsd::Dsd,
     &anwar2015::Anwar2015,
-    &li2017::Li2017,
 ];
 
 /// The options of `cargo xtask reproduce`.

@@ -17,6 +17,7 @@
 //! | [`varmap`] | masks for a candle model in its author's own loop | |
 //! | [`regularizer`] | `λ · Σ |w|^p` as a loss term | Han 2015 §3.1 |
 //! | [`dropout`] | the ratio for retraining | Han 2015 §3.2 |
+//! | [`FrozenSource`] | some layers stay while others retrain | Han 2015 §3.3 |
 //! | [`dead`] | neurons without inputs or outputs | Han 2015 §3.5 |
 //! | [`group`] | which channels can only be cut together | Fang 2023 |
 //! | [`filter`] | which filters go: norms, selection over layers, residuals | Li 2017 |
@@ -72,6 +73,7 @@ pub mod dead;
 pub mod dense_sparse_dense;
 pub mod dropout;
 pub mod filter;
+mod freeze;
 pub mod granularity;
 pub mod group;
 pub mod importance;
@@ -91,6 +93,7 @@ pub mod surgery;
 mod threshold;
 pub mod varmap;
 
+pub use freeze::FrozenSource;
 pub use granularity::Granularity;
 pub use mask::Mask;
 pub use masked_source::{Gradient, MaskedSource, Masks};

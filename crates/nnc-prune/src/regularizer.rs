@@ -174,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn an_exponent_below_1_pulls_small_weights_harder() {
+        let w = Var::new(&[0.25_f32, -4.0, 0.0], &Device::Cpu).unwrap();
+        let sum = w.apply_op1(PowerSum { exponent: 0.5 }).unwrap();
+        assert_eq!(sum.to_scalar::<f32>().unwrap(), 2.5);
+        assert_eq!(sum.backward().unwrap().get(&w).unwrap().to_vec1::<f32>().unwrap(), [1.0, -0.25, 0.0]);
+    }
+
+    #[test]
     fn an_exponent_that_is_not_positive_is_refused() {
         assert!(Penalty::power(0.0).is_err() && Penalty::power(f32::NAN).is_err());
     }

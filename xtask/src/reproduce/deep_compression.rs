@@ -4,7 +4,7 @@
 //! has been written is the test set read, once, and each network **read back from its file** is tested on it.
 
 mod accounting;
-mod plan;
+pub(in crate::reproduce) mod plan;
 mod plots;
 mod rows;
 

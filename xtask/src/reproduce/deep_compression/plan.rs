@@ -11,7 +11,7 @@ use crate::experiment::Profile;
 
 /// A network of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Model {
+pub(in crate::reproduce) enum Model {
     LeNet300,
     LeNet5,
 }
@@ -58,10 +58,10 @@ const QUICK_LENET_5: Effort = Effort { dense: 5, rounds: 2, round: 2, last: 5, s
 const SMOKE_IMAGES: usize = 5_000;
 
 impl Model {
-    pub(super) const ALL: [Self; 2] = [Self::LeNet300, Self::LeNet5];
+    pub(in crate::reproduce) const ALL: [Self; 2] = [Self::LeNet300, Self::LeNet5];
 
     /// The model's name in metrics, as in the published tables.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::reproduce) fn name(self) -> &'static str {
         match self {
             Self::LeNet300 => "lenet-300-100",
             Self::LeNet5 => "lenet-5",
@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// The network for images and classes like `data`'s.
-    pub(super) fn build(self, data: &Dataset) -> Result<(Network, ParamSpecs)> {
+    pub(in crate::reproduce) fn build(self, data: &Dataset) -> Result<(Network, ParamSpecs)> {
         let config = zoo::LeNetConfig { image: data.shape(), classes: data.n_classes(), dropout: None };
         Ok(match self {
             Self::LeNet300 => zoo::lenet_300_100(&config)?,
@@ -78,11 +78,26 @@ impl Model {
     }
 
     /// How long a training step takes, against the other's; for the progress bar only.
-    fn step_cost(self) -> f64 {
+    pub(in crate::reproduce) fn step_cost(self) -> f64 {
         match self {
             Self::LeNet300 => 1.0,
             Self::LeNet5 => 6.0,
         }
+    }
+
+    /// The paper's recipe in a profile.
+    pub(in crate::reproduce) fn paper_recipe(self, profile: Profile, seed: u64) -> Recipe {
+        self.recipe_in(Variant::Paper, profile, seed)
+    }
+
+    fn recipe_in(self, variant: Variant, profile: Profile, seed: u64) -> Recipe {
+        let mut recipe = Recipe { seed, ..self.recipe(variant) };
+        match profile {
+            Profile::Smoke => SMOKE.apply(&mut recipe),
+            Profile::Quick => self.quick().apply(&mut recipe),
+            Profile::Full => {}
+        }
+        recipe
     }
 
     fn quick(self) -> Effort {
@@ -142,13 +157,7 @@ impl Plan {
         for model in Model::ALL {
             for seed in seed..seed.saturating_add(n_seeds) {
                 for &variant in variants {
-                    let mut recipe = Recipe { seed, ..model.recipe(variant) };
-                    match profile {
-                        Profile::Smoke => SMOKE.apply(&mut recipe),
-                        Profile::Quick => model.quick().apply(&mut recipe),
-                        Profile::Full => {}
-                    }
-                    runs.push(RunPlan { model, variant, recipe });
+                    runs.push(RunPlan { model, variant, recipe: model.recipe_in(variant, profile, seed) });
                 }
             }
         }
