@@ -12,7 +12,7 @@ use std::arch::x86_64::{__cpuid_count, _mm512_loadu_si512};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::half::Half;
+use super::half::{Half, is_plain};
 use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line, avx512vnni};
 
 /// Rows of a tile.
@@ -117,19 +117,35 @@ impl TileConfig {
 /// As [`super::Kernel::run`], on a processor with these features and AMX.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn run(block: &Block<'_>) {
+    let constants = Constants::new(block);
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        if is_plain(block, &constants) {
+            run_as::<true>(block, &constants);
+        } else {
+            run_as::<false>(block, &constants);
+        }
+    }
+}
+
+/// [`run`] where the finish of sums is or is not plain.
+///
+/// # Safety
+/// As [`run`]; `PLAIN` must be [`is_plain`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn run_as<const PLAIN: bool>(block: &Block<'_>, constants: &Constants) {
     let mut sums = Sums([const { MaybeUninit::uninit() }; MAX_ROWS * NR]);
     let sums = sums.0.as_mut_ptr().cast::<i32>();
-    let constants = Constants::new(block);
     let (mut unfinished, mut shape) = (Group::NONE, 0);
     for line in (0..block.panel.n_lines()).step_by(2) {
         for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
             let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
             // SAFETY: the caller's promise is passed on; the rows and the line exist.
-            unsafe { columns(block, &constants, rows, line, sums, &mut unfinished, &mut shape) };
+            unsafe { columns::<PLAIN>(block, constants, rows, line, sums, &mut unfinished, &mut shape) };
         }
     }
     // SAFETY: the last group's rows exist, and their sums are in place.
-    unsafe { unfinished.finishing(block, &constants).rest() };
+    unsafe { unfinished.finishing::<PLAIN>(block, constants).rest() };
     // Tiles that are in use cost every thread switch 8 KiB.
     // SAFETY: nothing is in the tiles any more.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
@@ -140,7 +156,7 @@ unsafe fn run(block: &Block<'_>) {
 /// # Safety
 /// As [`run`]; the rows and the line must exist, `sums` be valid for [`Sums`], `shape` the rows of the tiles in force.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn columns(
+unsafe fn columns<const PLAIN: bool>(
     block: &Block<'_>,
     constants: &Constants,
     rows: Range<usize>,
@@ -164,7 +180,7 @@ unsafe fn columns(
                     *shape = n_rows;
                     TileConfig::new(n_rows).load();
                 }
-                multiply(block, constants, &group, steps.clone(), unfinished);
+                multiply::<PLAIN>(block, constants, &group, steps.clone(), unfinished);
             }
             *unfinished = if chunk + 1 == n_chunks { group } else { Group::NONE };
         }
@@ -186,27 +202,30 @@ impl Group {
     /// All of it is to be finished.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
-    fn finishing<'a>(&self, block: &'a Block<'a>, constants: &Constants) -> Finishing<'a> {
+    fn finishing<'a, const PLAIN: bool>(&self, block: &'a Block<'a>, constants: &Constants) -> Finishing<'a, PLAIN> {
         let half = Half::new(block, constants, self.line);
         Finishing { half, rows: self.row..self.row + self.n_rows, sums: self.sums }
     }
 }
 
 /// Rows of a group that are left to be finished.
-struct Finishing<'a> {
-    half: Half<'a>,
+struct Finishing<'a, const PLAIN: bool> {
+    half: Half<'a, PLAIN>,
     rows: Range<usize>,
     sums: *const i32,
 }
 
-impl Finishing<'_> {
-    /// Finishes the next two rows.
+impl<const PLAIN: bool> Finishing<'_, PLAIN> {
+    /// Finishes the next two rows, if any are left.
     ///
     /// # Safety
     /// As [`run`]; the rows must exist, and their sums be in place.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
     unsafe fn next(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
         // SAFETY: 64 sums are two rows of a slot, which has 32.
         let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
         let sums = [sum(0), sum(1), sum(2), sum(3)];
@@ -237,7 +256,7 @@ impl Finishing<'_> {
 /// As [`columns`]; the tiles must have the shape for so many rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn multiply(
+unsafe fn multiply<const PLAIN: bool>(
     block: &Block<'_>,
     constants: &Constants,
     group: &Group,
@@ -254,19 +273,10 @@ unsafe fn multiply(
         rhs_stride: pitch * size_of::<Line>(),
         sums: group.sums,
     };
-    let mut finishing = unfinished.finishing(block, constants);
-    // Tiles and pairs of rows alternate as evenly as can be: many of one kind in a row would keep the other kind's units idle.
-    let (n_pairs, n_parts) = (unfinished.n_rows.div_ceil(2), 4 * steps.len());
-    let mut due = 0;
-    let mut finish_some = || {
-        due += n_pairs;
-        while due >= n_parts {
-            due -= n_parts;
-            // SAFETY: in `n_parts` calls as many pairs as there are; their sums are in place.
-            unsafe { finishing.next() };
-        }
-    };
-    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
+    let mut finishing = unfinished.finishing::<PLAIN>(block, constants);
+    // Tiles and pairs of rows alternate: many of one kind in a row would keep the other kind's units idle.
+    let pairs_per_step = (MR / 2).div_ceil(steps.len().max(1));
+    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it; the unfinished sums are in place.
     unsafe {
         if steps.start > 0 {
             at.resume(is_low, is_pair);
@@ -275,19 +285,25 @@ unsafe fn multiply(
         }
         for _ in steps {
             at.first();
-            finish_some();
+            if pairs_per_step > 2 {
+                finishing.next();
+            }
             if is_pair {
                 at.second();
             }
-            finish_some();
+            if pairs_per_step > 1 {
+                finishing.next();
+            }
             if is_low {
                 at.third();
             }
-            finish_some();
+            if pairs_per_step > 2 {
+                finishing.next();
+            }
             if is_low && is_pair {
                 at.fourth();
             }
-            finish_some();
+            finishing.next();
             at.lhs = at.lhs.wrapping_add(DEPTH_STEP);
             at.rhs = at.rhs.wrapping_add(DEPTH_STEP / GROUP * pitch);
         }

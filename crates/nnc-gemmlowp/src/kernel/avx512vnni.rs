@@ -238,7 +238,7 @@ unsafe fn finish_rows<const NV: usize>(
     sums: &[[__m512i; NV]],
 ) {
     for line in (0..NV).step_by(2) {
-        let half = Half::new(block, constants, line);
+        let half = Half::<false>::new(block, constants, line);
         let next = (line + 1).min(NV - 1);
         for (i, rows) in sums.chunks(2).enumerate() {
             let [first, last] = [rows[0], rows[rows.len() - 1]];

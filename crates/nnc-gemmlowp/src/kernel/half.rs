@@ -6,19 +6,27 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::hint::unreachable_unchecked;
 
 use super::{Block, Constants, Finish, LANES};
 
 /// 32 columns of a block: two lines, the second of which need not be there.
-pub(super) struct Half<'a> {
+///
+/// `PLAIN` where [`is_plain`] says so: what is not there needs no branch for each row.
+pub(super) struct Half<'a, const PLAIN: bool> {
     block: &'a Block<'a>,
     /// The first of the two lines.
     line: usize,
     n_cols: usize,
-    scaling: Scaling,
+    scaling: Scaling<PLAIN>,
 }
 
-impl<'a> Half<'a> {
+/// Whether sums only become bytes, without bounds or terms of rows.
+pub(super) fn is_plain(block: &Block<'_>, constants: &Constants) -> bool {
+    matches!(block.finish, Finish::Bytes(..)) && block.row_terms.is_none() && !constants.is_bounded
+}
+
+impl<'a, const PLAIN: bool> Half<'a, PLAIN> {
     /// The columns from `line` on, which must exist.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
@@ -37,24 +45,25 @@ impl<'a> Half<'a> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
     pub(super) unsafe fn finish(&self, row: usize, n_rows: usize, sums: [__m512i; 4]) {
-        let (block, mut all) = (self.block, sums);
-        if let Some(terms) = block.row_terms {
+        let (block, n_cols, mut all) = (self.block, self.n_cols, sums);
+        let (at, stride) = (row * block.out_stride + self.line * LANES, block.out_stride);
+        if !PLAIN && let Some(terms) = block.row_terms {
             for (i, sum) in all.iter_mut().enumerate() {
                 *sum = _mm512_add_epi32(*sum, _mm512_set1_epi32(terms[row + (i / 2).min(n_rows - 1)]));
             }
         }
-        let (at, stride) = (row * block.out_stride + self.line * LANES, block.out_stride);
         // SAFETY: `n_cols` elements of `n_rows` rows from `at` on, which the caller promises.
         unsafe {
             match block.finish {
+                Finish::Sums(_) if PLAIN => unreachable_unchecked(),
                 Finish::Sums(out) => {
-                    store_sums(out.add(at), self.n_cols, &all[..2]);
+                    store_sums(out.add(at), n_cols, &all[..2]);
                     if n_rows == 2 {
-                        store_sums(out.add(at + stride), self.n_cols, &all[2..]);
+                        store_sums(out.add(at + stride), n_cols, &all[2..]);
                     }
                 }
                 Finish::Bytes(out, _) => {
-                    let (mask, bytes) = (u32::MAX >> (32 - self.n_cols), self.scaling.bytes(all));
+                    let (mask, bytes) = (u32::MAX >> (32 - n_cols), self.scaling.bytes(all));
                     _mm256_mask_storeu_epi8(out.add(at).cast(), mask, _mm512_castsi512_si256(bytes));
                     if n_rows == 2 {
                         let second = _mm512_extracti64x4_epi64::<1>(bytes);
@@ -67,7 +76,7 @@ impl<'a> Half<'a> {
 }
 
 /// The [`Constants`] of two lines.
-struct Scaling {
+struct Scaling<const PLAIN: bool> {
     factors: [__m512i; 2],
     odd_factors: [__m512i; 2],
     roundings: [__m512i; 2],
@@ -79,7 +88,7 @@ struct Scaling {
     flips: __m512i,
 }
 
-impl Scaling {
+impl<const PLAIN: bool> Scaling<PLAIN> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
     fn new(constants: &Constants, line: usize) -> Self {
@@ -106,7 +115,7 @@ impl Scaling {
         let first = _mm512_adds_epi16(_mm512_packs_epi32(scaled[0], scaled[1]), self.zero_points);
         let second = _mm512_adds_epi16(_mm512_packs_epi32(scaled[2], scaled[3]), self.zero_points);
         let mut bytes = _mm512_packus_epi16(first, second);
-        if let Some([min, max]) = self.bounds {
+        if !PLAIN && let Some([min, max]) = self.bounds {
             bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, min), max);
         }
         _mm512_permutexvar_epi32(order, _mm512_xor_si512(bytes, self.flips))
