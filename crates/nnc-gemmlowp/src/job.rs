@@ -264,7 +264,8 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
             Per::Tensor(one) => Multipliers::One(one),
             Per::Row(_) => return None,
         };
-        Some(Requant { multipliers, zero_point, min, max })
+        let is_signed = O::BYTE.is_some_and(|(min, _)| min < 0);
+        Some(Requant { multipliers, zero_point, min, max, is_signed })
     }
 }
 

@@ -26,6 +26,8 @@ mod avx2;
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avxvnni;
+#[cfg(target_arch = "x86_64")]
+mod half;
 pub(crate) mod nibbles;
 pub(crate) mod scalar;
 #[cfg(test)]
@@ -270,10 +272,8 @@ pub(crate) struct Columns<'a> {
 pub enum Finish<'a> {
     /// It is stored as it is.
     Sums(*mut i32),
-    /// It is scaled to unsigned bytes.
-    Unsigned(*mut u8, Requant<'a>),
-    /// It is scaled to signed bytes.
-    Signed(*mut i8, Requant<'a>),
+    /// It is scaled to a byte.
+    Bytes(*mut u8, Requant<'a>),
 }
 
 /// Scaling to bytes, for sums of magnitudes below [`Requant::MAX_SUM`].
@@ -287,6 +287,8 @@ pub struct Requant<'a> {
     pub(crate) min: i16,
     /// The upper bound.
     pub(crate) max: i16,
+    /// Whether the bytes are signed.
+    pub(crate) is_signed: bool,
 }
 
 /// One multiplier for all columns or one for each column of the panel.
@@ -328,12 +330,14 @@ pub(crate) struct Constants {
     ones: [u32; PANEL],
     /// e.
     shifts: [u32; PANEL],
-    /// The zero point of the result, the same everywhere.
+    /// The zero point of the result as an unsigned byte (128 more than that of a signed one), the same everywhere.
     zero_points: [i16; PANEL / 2],
-    /// The lower bound, the same everywhere.
+    /// The lower bound of the unsigned byte, the same everywhere.
     mins: [u8; PANEL],
-    /// The upper bound, the same everywhere.
+    /// The upper bound of the unsigned byte, the same everywhere.
     maxs: [u8; PANEL],
+    /// What turns the unsigned byte into the result: 0x80 where that is signed, the same everywhere.
+    flips: [u8; PANEL],
     /// Whether the bounds are narrower than the type.
     is_bounded: bool,
 }
@@ -356,9 +360,10 @@ impl Constants {
             zero_points: [0; PANEL / 2],
             mins: [0; PANEL],
             maxs: [0; PANEL],
+            flips: [0; PANEL],
             is_bounded: false,
         };
-        let (Finish::Unsigned(_, requant) | Finish::Signed(_, requant)) = block.finish else {
+        let Finish::Bytes(_, requant) = block.finish else {
             all.add_terms(&block.cols, 0);
             return all;
         };
@@ -376,9 +381,11 @@ impl Constants {
             all.roundings[i] = (u64::from(offsets[2 * i]) << 32) + (1 << 31);
             all.odd_roundings[i] = (u64::from(offsets[2 * i + 1]) << 32) + (1 << 31);
         }
-        all.zero_points = [requant.zero_point; PANEL / 2];
-        all.mins = [requant.min.to_le_bytes()[0]; PANEL];
-        all.maxs = [requant.max.to_le_bytes()[0]; PANEL];
+        let more = if requant.is_signed { 128 } else { 0 };
+        all.zero_points = [requant.zero_point + more; PANEL / 2];
+        all.mins = [(requant.min + more).to_le_bytes()[0]; PANEL];
+        all.maxs = [(requant.max + more).to_le_bytes()[0]; PANEL];
+        all.flips = [more.to_le_bytes()[0]; PANEL];
         all.is_bounded = requant.max - requant.min < 255;
         all
     }
@@ -432,9 +439,7 @@ impl Block<'_> {
         let n_cols = panel.n_cols;
         assert_eq!(self.cols.sums.len(), n_cols, "each column has a sum");
         assert!(self.cols.bias.is_none_or(|bias| bias.len() == n_cols), "each column has a bias or none has");
-        if let Finish::Unsigned(_, Requant { multipliers: Multipliers::Each(each), .. })
-        | Finish::Signed(_, Requant { multipliers: Multipliers::Each(each), .. }) = self.finish
-        {
+        if let Finish::Bytes(_, Requant { multipliers: Multipliers::Each(each), .. }) = self.finish {
             assert_eq!(each.len(), n_cols, "each column has a multiplier");
         }
         assert!(

@@ -226,7 +226,7 @@ pub(crate) mod sealed {
         }
 
         fn finish<'a>(out: *mut Self, requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
-            requant.map(|requant| Finish::Unsigned(out, requant))
+            requant.map(|requant| Finish::Bytes(out, requant))
         }
     }
 
@@ -239,7 +239,7 @@ pub(crate) mod sealed {
         }
 
         fn finish<'a>(out: *mut Self, requant: Option<Requant<'a>>) -> Option<Finish<'a>> {
-            requant.map(|requant| Finish::Signed(out, requant))
+            requant.map(|requant| Finish::Bytes(out.cast(), requant))
         }
     }
 

@@ -12,8 +12,8 @@ use std::arch::x86_64::{__cpuid_count, _mm512_loadu_si512};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::avx512vnni::{self, finish_rows_of_half};
-use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line};
+use super::half::{Half, is_plain};
+use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line, avx512vnni};
 
 /// Rows of a tile.
 const TILE: usize = 16;
@@ -25,13 +25,14 @@ const MR: usize = 2 * TILE;
 const NR: usize = 2 * LANES;
 
 /// Depth steps that are multiplied at once: so many of 32 columns stay in the first cache while the rows pass by.
-const CHUNK: usize = 10;
+const CHUNK: usize = 20;
 
 /// Rows whose sums are kept between chunks.
 const MAX_ROWS: usize = 256;
 
-/// Sums of `MAX_ROWS` rows and 32 columns; where one chunk is all, two groups take turns in it.
-type Sums = [MaybeUninit<i32>; MAX_ROWS * NR];
+/// Sums of `MAX_ROWS` rows and 32 columns.
+#[repr(C, align(64))]
+struct Sums([MaybeUninit<i32>; MAX_ROWS * NR]);
 
 /// The kernel, where this processor and its system have AMX.
 pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
@@ -116,19 +117,35 @@ impl TileConfig {
 /// As [`super::Kernel::run`], on a processor with these features and AMX.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn run(block: &Block<'_>) {
-    let mut sums: Sums = [const { MaybeUninit::uninit() }; MAX_ROWS * NR];
-    let sums = sums.as_mut_ptr().cast::<i32>();
     let constants = Constants::new(block);
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        if is_plain(block, &constants) {
+            run_as::<true>(block, &constants);
+        } else {
+            run_as::<false>(block, &constants);
+        }
+    }
+}
+
+/// [`run`] where the finish of sums is or is not plain.
+///
+/// # Safety
+/// As [`run`]; `PLAIN` must be [`is_plain`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn run_as<const PLAIN: bool>(block: &Block<'_>, constants: &Constants) {
+    let mut sums = Sums([const { MaybeUninit::uninit() }; MAX_ROWS * NR]);
+    let sums = sums.0.as_mut_ptr().cast::<i32>();
     let (mut unfinished, mut shape) = (Group::NONE, 0);
     for line in (0..block.panel.n_lines()).step_by(2) {
         for first in (0..block.rows.n_rows).step_by(MAX_ROWS) {
             let rows = first..block.rows.n_rows.min(first + MAX_ROWS);
             // SAFETY: the caller's promise is passed on; the rows and the line exist.
-            unsafe { columns(block, &constants, rows, line, sums, &mut unfinished, &mut shape) };
+            unsafe { columns::<PLAIN>(block, constants, rows, line, sums, &mut unfinished, &mut shape) };
         }
     }
     // SAFETY: the last group's rows exist, and their sums are in place.
-    unsafe { unfinished.finish(block, &constants, 0..MR / 2) };
+    unsafe { unfinished.finishing::<PLAIN>(block, constants).rest() };
     // Tiles that are in use cost every thread switch 8 KiB.
     // SAFETY: nothing is in the tiles any more.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
@@ -139,7 +156,7 @@ unsafe fn run(block: &Block<'_>) {
 /// # Safety
 /// As [`run`]; the rows and the line must exist, `sums` be valid for [`Sums`], `shape` the rows of the tiles in force.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn columns(
+unsafe fn columns<const PLAIN: bool>(
     block: &Block<'_>,
     constants: &Constants,
     rows: Range<usize>,
@@ -150,24 +167,20 @@ unsafe fn columns(
 ) {
     let n_steps = block.depth.div_ceil(DEPTH_STEP);
     let n_chunks = n_steps.div_ceil(CHUNK).max(1);
-    // One chunk's groups take turns in two slots; others need a slot each, which the last of the groups before may still be in.
-    if n_chunks > 1 {
-        // SAFETY: the group's rows exist, and their sums are in place.
-        unsafe { std::mem::replace(unfinished, Group::NONE).finish(block, constants, 0..MR / 2) };
-    }
     for chunk in 0..n_chunks {
         let steps = chunk * CHUNK..n_steps.min((chunk + 1) * CHUNK);
         for (i, row) in rows.clone().step_by(MR).enumerate() {
             let n_rows = (rows.end - row).min(MR);
-            let slot = if n_chunks == 1 { unfinished.slot ^ 1 } else { i };
-            let group = Group { row, n_rows, line, slot, sums: sums.wrapping_add(slot * MR * NR) };
+            // A group's sums replace those that are finished meanwhile.
+            let slot = if n_chunks == 1 { 0 } else { i };
+            let group = Group { row, n_rows, line, sums: sums.wrapping_add(slot * MR * NR) };
             // SAFETY: the caller's promise is passed on; the rows and steps exist, each slot has 32 rows.
             unsafe {
                 if n_rows != *shape {
                     *shape = n_rows;
                     TileConfig::new(n_rows).load();
                 }
-                multiply(block, constants, &group, steps.clone(), unfinished);
+                multiply::<PLAIN>(block, constants, &group, steps.clone(), unfinished);
             }
             *unfinished = if chunk + 1 == n_chunks { group } else { Group::NONE };
         }
@@ -180,29 +193,58 @@ struct Group {
     n_rows: usize,
     /// The first of the two lines of columns.
     line: usize,
-    slot: usize,
     sums: *mut i32,
 }
 
 impl Group {
-    const NONE: Self = Self { row: 0, n_rows: 0, line: 0, slot: 0, sums: std::ptr::null_mut() };
+    const NONE: Self = Self { row: 0, n_rows: 0, line: 0, sums: std::ptr::null_mut() };
 
-    /// Finishes these pairs of rows, as far as there are such rows.
-    ///
-    /// # Safety
-    /// As [`run`]; the rows and the line must exist, and their sums be in place.
+    /// All of it is to be finished.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
-    unsafe fn finish(&self, block: &Block<'_>, constants: &Constants, pairs: Range<usize>) {
-        for pair in pairs.start..pairs.end.min(self.n_rows.div_ceil(2)) {
-            let place = self.sums.wrapping_add(pair * 2 * NR);
-            // SAFETY: 64 sums are two rows of a slot, which has 32.
-            let sum = |i| unsafe { _mm512_loadu_si512(place.add(i * LANES).cast()) };
-            // SAFETY: the caller's promise is passed on.
-            unsafe {
-                let (sums, n_rows) = ([sum(0), sum(1), sum(2), sum(3)], (self.n_rows - 2 * pair).min(2));
-                finish_rows_of_half(block, constants, self.row + 2 * pair, n_rows, self.line, sums);
-            }
+    fn finishing<'a, const PLAIN: bool>(&self, block: &'a Block<'a>, constants: &Constants) -> Finishing<'a, PLAIN> {
+        let half = Half::new(block, constants, self.line);
+        Finishing { half, rows: self.row..self.row + self.n_rows, sums: self.sums }
+    }
+}
+
+/// Rows of a group that are left to be finished.
+struct Finishing<'a, const PLAIN: bool> {
+    half: Half<'a, PLAIN>,
+    rows: Range<usize>,
+    sums: *const i32,
+}
+
+impl<const PLAIN: bool> Finishing<'_, PLAIN> {
+    /// Finishes the next two rows, if any are left.
+    ///
+    /// # Safety
+    /// As [`run`]; the rows must exist, and their sums be in place.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    unsafe fn next(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        // SAFETY: 64 sums are two rows of a slot, which has 32.
+        let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
+        let sums = [sum(0), sum(1), sum(2), sum(3)];
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.half.finish(self.rows.start, self.rows.len().min(2), sums) };
+        self.rows.start += 2;
+        self.sums = self.sums.wrapping_add(2 * NR);
+    }
+
+    /// Finishes what is left.
+    ///
+    /// # Safety
+    /// As [`Self::next`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    unsafe fn rest(&mut self) {
+        while !self.rows.is_empty() {
+            // SAFETY: the caller's promise.
+            unsafe { self.next() };
         }
     }
 }
@@ -214,7 +256,7 @@ impl Group {
 /// As [`columns`]; the tiles must have the shape for so many rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn multiply(
+unsafe fn multiply<const PLAIN: bool>(
     block: &Block<'_>,
     constants: &Constants,
     group: &Group,
@@ -231,10 +273,10 @@ unsafe fn multiply(
         rhs_stride: pitch * size_of::<Line>(),
         sums: group.sums,
     };
-    let n_pairs = unfinished.n_rows.div_ceil(2);
-    let pairs_per_step = n_pairs.div_ceil(steps.len().max(1));
-    let mut pair = 0;
-    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it.
+    let mut finishing = unfinished.finishing::<PLAIN>(block, constants);
+    // Tiles and pairs of rows alternate: many of one kind in a row would keep the other kind's units idle.
+    let pairs_per_step = (MR / 2).div_ceil(steps.len().max(1));
+    // SAFETY: the rows exist and have these steps, as the panel has: `Block::check` saw it; the unfinished sums are in place.
     unsafe {
         if steps.start > 0 {
             at.resume(is_low, is_pair);
@@ -242,18 +284,30 @@ unsafe fn multiply(
             begin(constants, group.line);
         }
         for _ in steps {
-            match (is_low, is_pair) {
-                (true, true) => at.two_by_two(),
-                (true, false) => at.two_by_one(),
-                (false, true) => at.one_by_two(),
-                (false, false) => at.one_by_one(),
+            at.first();
+            if pairs_per_step > 2 {
+                finishing.next();
             }
+            if is_pair {
+                at.second();
+            }
+            if pairs_per_step > 1 {
+                finishing.next();
+            }
+            if is_low {
+                at.third();
+            }
+            if pairs_per_step > 2 {
+                finishing.next();
+            }
+            if is_low && is_pair {
+                at.fourth();
+            }
+            finishing.next();
             at.lhs = at.lhs.wrapping_add(DEPTH_STEP);
             at.rhs = at.rhs.wrapping_add(DEPTH_STEP / GROUP * pitch);
-            unfinished.finish(block, constants, pair..pair + pairs_per_step);
-            pair += pairs_per_step;
         }
-        unfinished.finish(block, constants, pair..n_pairs);
+        finishing.rest();
         at.end(is_low, is_pair);
     }
 }
@@ -292,62 +346,68 @@ struct Place {
     sums: *mut i32,
 }
 
-/// Defines a step: what is loaded and multiplied.
-macro_rules! step {
-    ($(#[$meta:meta])* $name:ident, [$($line:literal),*]) => {
-        $(#[$meta])*
-        ///
-        /// # Safety
-        /// The tiles must have the shape for the rows, and these and the columns must exist.
-        #[inline]
-        unsafe fn $name(&self) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                asm!(
-                    "# {low}",
-                    $($line,)*
-                    lhs = in(reg) self.lhs,
-                    low = in(reg) self.lhs.wrapping_add(TILE * self.lhs_stride),
-                    rhs = in(reg) self.rhs,
-                    a = in(reg) self.lhs_stride,
-                    b = in(reg) self.rhs_stride,
-                    options(nostack, readonly),
-                );
-            }
-        }
-    };
-}
-
 impl Place {
-    step! {
-        /// Adds the products of two tiles of rows and two of columns.
-        two_by_two,
-        [
-            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6", "tdpbusd tmm3, tmm5, tmm7"
-        ]
+    /// Loads the upper rows and the first columns, and adds their products.
+    ///
+    /// # Safety
+    /// The tiles must have the shape for the rows, and these and the columns must exist; so for the other parts of a step.
+    #[inline]
+    unsafe fn first(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "tileloaddt1 tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
+                lhs = in(reg) self.lhs,
+                a = in(reg) self.lhs_stride,
+                rhs = in(reg) self.rhs,
+                b = in(reg) self.rhs_stride,
+                options(nostack, readonly),
+            );
+        }
     }
-    step! {
-        /// Adds the products of two tiles of rows and one of columns.
-        two_by_one,
-        [
-            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6"
-        ]
+
+    /// Loads the second columns, and adds their products with the upper rows.
+    ///
+    /// # Safety
+    /// As [`Self::first`], after it.
+    #[inline]
+    unsafe fn second(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7",
+                rhs = in(reg) self.rhs,
+                b = in(reg) self.rhs_stride,
+                options(nostack, readonly),
+            );
+        }
     }
-    step! {
-        /// Adds the products of one tile of rows and two of columns.
-        one_by_two,
-        [
-            "tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{rhs} + {b}*1 + 64]", "tdpbusd tmm1, tmm4, tmm7"
-        ]
+
+    /// Loads the lower rows, and adds their products with the first columns.
+    ///
+    /// # Safety
+    /// As [`Self::first`], after it.
+    #[inline]
+    unsafe fn third(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "tileloaddt1 tmm5, [{low} + {a}*1]", "tdpbusd tmm2, tmm5, tmm6",
+                low = in(reg) self.lhs.wrapping_add(TILE * self.lhs_stride),
+                a = in(reg) self.lhs_stride,
+                options(nostack, readonly),
+            );
+        }
     }
-    step! {
-        /// Adds the products of one tile of rows and one of columns.
-        one_by_one,
-        ["tileloadd tmm4, [{lhs} + {a}*1]", "tileloadd tmm6, [{rhs} + {b}*1]", "tdpbusd tmm0, tmm4, tmm6"]
+
+    /// Adds the products of the lower rows and the second columns.
+    ///
+    /// # Safety
+    /// After all of these.
+    #[inline]
+    unsafe fn fourth(&self) {
+        // SAFETY: only tiles are read.
+        unsafe { asm!("tdpbusd tmm3, tmm5, tmm7", options(nostack, nomem)) };
     }
 
     /// Puts into the tiles of sums what is in their places.

@@ -110,30 +110,20 @@ pub(super) unsafe fn finish_line(
                 _mm256_storeu_si256(values.as_mut_ptr().add(8).cast(), sums[1]);
                 out.add(at).copy_from_nonoverlapping(values.as_ptr(), n_cols);
             }
-            Finish::Unsigned(out, _) => {
-                let wide = to_16_bits(&sums, constants, first);
-                let bytes = _mm256_packus_epi16(wide, wide);
-                let bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8(constants.mins[0].cast_signed()));
-                let bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(constants.maxs[0].cast_signed()));
-                store_bytes(out.add(at).cast(), n_cols, bytes);
-            }
-            Finish::Signed(out, _) => {
-                let wide = to_16_bits(&sums, constants, first);
-                let bytes = _mm256_packs_epi16(wide, wide);
-                let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(constants.mins[0].cast_signed()));
-                let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(constants.maxs[0].cast_signed()));
-                store_bytes(out.add(at), n_cols, bytes);
-            }
+            Finish::Bytes(out, _) => store_bytes(out.add(at), n_cols, to_bytes(&sums, constants, first)),
         }
     }
 }
 
-/// 16 scaled sums with the zero point added, in 16 bits, in the order that packing leaves.
+/// The bytes of 16 sums, which have 2^31 added, in the order that packing leaves.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn to_16_bits(sums: &[__m256i; 2], constants: &Constants, first: usize) -> __m256i {
+fn to_bytes(sums: &[__m256i; 2], constants: &Constants, first: usize) -> __m256i {
+    let all = |bytes: &[u8; PANEL]| _mm256_set1_epi8(bytes[0].cast_signed());
     let [low, high] = [requantize(sums[0], constants, first), requantize(sums[1], constants, first + 8)];
-    _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(constants.zero_points[0]))
+    let wide = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(constants.zero_points[0]));
+    let bytes = _mm256_max_epu8(_mm256_packus_epi16(wide, wide), all(&constants.mins));
+    _mm256_xor_si256(_mm256_min_epu8(bytes, all(&constants.maxs)), all(&constants.flips))
 }
 
 /// 8 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
@@ -167,7 +157,7 @@ fn load_half(values: &[u64; PANEL / 2], first: usize) -> __m256i {
 /// `out` must be valid for writes of `n_cols` bytes.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn store_bytes(out: *mut i8, n_cols: usize, bytes: __m256i) {
+unsafe fn store_bytes(out: *mut u8, n_cols: usize, bytes: __m256i) {
     // Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of two vectors side by side.
     let order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
     let bytes = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order));
@@ -176,7 +166,7 @@ unsafe fn store_bytes(out: *mut i8, n_cols: usize, bytes: __m256i) {
         if n_cols == LANES {
             _mm_storeu_si128(out.cast(), bytes);
         } else {
-            let mut values = [0_i8; LANES];
+            let mut values = [0_u8; LANES];
             _mm_storeu_si128(values.as_mut_ptr().cast(), bytes);
             out.copy_from_nonoverlapping(values.as_ptr(), n_cols);
         }

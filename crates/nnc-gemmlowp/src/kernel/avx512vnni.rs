@@ -1,17 +1,13 @@
 //! AVX-512 VNNI: up to 6 rows × 64 columns in registers, four products a lane and instruction.
 #![allow(unsafe_code, reason = "reads rows and panels through pointers, writes a part of a matrix")]
 
-use std::arch::asm;
 use std::arch::x86_64::*;
-use std::mem::offset_of;
 
-use super::{Block, Constants, Finish, GROUP, LANES, Line, PANEL};
+use super::half::{Half, load};
+use super::{Block, Constants, GROUP, Line};
 
 /// Rows that are multiplied at once: 6 × 4 sums, 4 columns' bytes and one row's fill 29 of 32 registers.
 const MR: usize = 6;
-
-/// The lines of a panel.
-const LINES: [usize; 4] = [0, 1, 2, 3];
 
 /// The kernel, where this processor has its instructions.
 pub(super) fn detect() -> Option<unsafe fn(&Block<'_>)> {
@@ -105,7 +101,7 @@ const fn pitch<const NV: usize>(v: usize) -> usize {
 fn terms<const NV: usize>(constants: &Constants) -> [__m512i; NV] {
     let mut terms = [_mm512_setzero_si512(); NV];
     for (v, terms) in terms.iter_mut().enumerate() {
-        *terms = load(constants.terms.as_ptr().cast(), v);
+        *terms = load(&constants.terms, v);
     }
     terms
 }
@@ -227,7 +223,7 @@ unsafe fn step_of<const R: usize, const NV: usize>(
     }
 }
 
-/// Finishes the sums of rows from `row` on: adds the rows' terms, scales them where that is asked for, and stores them.
+/// Finishes the sums of rows from `row` on, two rows and half of the columns at a time.
 ///
 /// Not inlined, so that the sums go through memory as a loop over rows needs them: that is faster than six copies.
 ///
@@ -241,271 +237,14 @@ unsafe fn finish_rows<const NV: usize>(
     row: usize,
     sums: &[[__m512i; NV]],
 ) {
-    let (stride, n_cols) = (block.out_stride, block.panel.n_cols);
-    let row_terms = block.row_terms.map(|terms| &terms[row..row + sums.len()]);
-    // SAFETY: `n_cols` elements of each row, which the caller promises.
-    unsafe {
-        match block.finish {
-            Finish::Sums(out) => {
-                for (r, sums) in sums.iter().enumerate() {
-                    store_sums(out.add((row + r) * stride), n_cols, &with_term(sums, own(row_terms, r)));
-                }
-            }
-            Finish::Unsigned(out, _) => {
-                for (r, sums) in sums.iter().enumerate() {
-                    let bytes =
-                        unsigned(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
-                    store_bytes(out.add((row + r) * stride).cast(), n_cols, bytes);
-                }
-            }
-            Finish::Signed(out, _) => {
-                for (r, sums) in sums.iter().enumerate() {
-                    let bytes =
-                        signed(scaled(with_term(sums, own(row_terms, r)), constants, LINES), constants);
-                    store_bytes(out.add((row + r) * stride), n_cols, bytes);
-                }
-            }
-        }
-    }
-}
-
-/// The own term of the `r`-th row.
-fn own(row_terms: Option<&[i32]>, r: usize) -> Option<i32> {
-    row_terms.map(|terms| terms[r])
-}
-
-/// The sums of a row with its own term.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn with_term<const NV: usize>(sums: &[__m512i; NV], own: Option<i32>) -> [__m512i; 4] {
-    let mut all = [_mm512_setzero_si512(); 4];
-    all[..NV].copy_from_slice(sums);
-    if let Some(own) = own {
-        let own = _mm512_set1_epi32(own);
-        for all in &mut all {
-            *all = _mm512_add_epi32(*all, own);
-        }
-    }
-    all
-}
-
-/// [`finish_rows`] for two rows and the 32 columns of two lines.
-///
-/// The sums are those of the first row, then of the second. For lines that are not there, and for a row that is not there
-/// (`rows` is 1 then), the sums may be anything.
-///
-/// # Safety
-/// As [`super::Kernel::run`]; the rows and the first line must exist.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-pub(super) unsafe fn finish_rows_of_half(
-    block: &Block<'_>,
-    constants: &Constants,
-    row: usize,
-    n_rows: usize,
-    line: usize,
-    sums: [__m512i; 4],
-) {
-    let mut all = sums;
-    if let Some(terms) = block.row_terms {
-        for (i, sum) in all.iter_mut().enumerate() {
-            *sum = _mm512_add_epi32(*sum, _mm512_set1_epi32(terms[row + (i / 2).min(n_rows - 1)]));
-        }
-    }
-    let (at, stride) = (row * block.out_stride + line * LANES, block.out_stride);
-    let n_cols = (block.panel.n_cols - line * LANES).min(2 * LANES);
-    // Lines of the whole panel, whether it has them or not: there are constants for all.
-    let lines = [line, line + 1, line, line + 1];
-    // SAFETY: `n_cols` elements of `n_rows` rows from `at` on, which the caller promises.
-    unsafe {
-        match block.finish {
-            Finish::Sums(out) => {
-                store_sums(out.add(at), n_cols, &all[..2]);
-                if n_rows == 2 {
-                    store_sums(out.add(at + stride), n_cols, &all[2..]);
-                }
-            }
-            Finish::Unsigned(out, _) => {
-                let bytes = unsigned(scaled(all, constants, lines), constants);
-                store_bytes_of_half(out.add(at).cast(), stride, n_rows, n_cols, bytes);
-            }
-            Finish::Signed(out, _) => {
-                let bytes = signed(scaled(all, constants, lines), constants);
-                store_bytes_of_half(out.add(at), stride, n_rows, n_cols, bytes);
-            }
-        }
-    }
-}
-
-/// 64 unsigned bytes of two times 32 numbers, within the bounds and in order.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn unsigned([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
-    let mut bytes = _mm512_packus_epi16(low, high);
-    if constants.is_bounded {
-        bytes = _mm512_max_epu8(bytes, load(constants.mins.as_ptr().cast(), 0));
-        bytes = _mm512_min_epu8(bytes, load(constants.maxs.as_ptr().cast(), 0));
-    }
-    in_order(bytes)
-}
-
-/// 64 signed bytes of two times 32 numbers, within the bounds and in order.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn signed([low, high]: [__m512i; 2], constants: &Constants) -> __m512i {
-    let mut bytes = _mm512_packs_epi16(low, high);
-    if constants.is_bounded {
-        bytes = _mm512_max_epi8(bytes, load(constants.mins.as_ptr().cast(), 0));
-        bytes = _mm512_min_epi8(bytes, load(constants.maxs.as_ptr().cast(), 0));
-    }
-    in_order(bytes)
-}
-
-/// Bytes in the order of their columns. Packing works on 16 bytes at a time: it leaves columns 4i..4i + 4 of four vectors
-/// side by side.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn in_order(bytes: __m512i) -> __m512i {
-    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_permutexvar_epi32(order, bytes)
-}
-
-/// The `v`-th 16 of 64 constants.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn load(values: *const u32, v: usize) -> __m512i {
-    debug_assert!(v < PANEL / LANES, "a panel has four vectors");
-    // SAFETY: every list of constants has 64, aligned to a cache line, and there are at most four lines a step.
-    unsafe { _mm512_load_si512(values.add(v * LANES).cast()) }
-}
-
-/// Stores the first `n_cols` columns of sums.
-///
-/// # Safety
-/// `out` must be valid for writes of `n_cols` sums.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn store_sums(out: *mut i32, n_cols: usize, sums: &[__m512i]) {
-    for (v, &sum) in sums.iter().enumerate() {
-        let cols = n_cols.saturating_sub(v * LANES).min(LANES);
-        let mask = u16::MAX.unbounded_shr(u32::try_from(LANES - cols).expect("at most 16"));
-        // SAFETY: the caller's promise; masked lanes are not written.
-        unsafe { _mm512_mask_storeu_epi32(out.wrapping_add(v * LANES), mask, sum) };
-    }
-}
-
-/// Four vectors of sums, which have 2^31 added, scaled and with the zero point added, in 16 bits, in the order that packing
-/// leaves; `lines` says which columns they are of.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn scaled(sums: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 2] {
-    let scaled = requantize(sums, constants, lines);
-    let zero_points = load(constants.zero_points.as_ptr().cast(), 0);
-    [
-        _mm512_adds_epi16(_mm512_packs_epi32(scaled[0], scaled[1]), zero_points),
-        _mm512_adds_epi16(_mm512_packs_epi32(scaled[2], scaled[3]), zero_points),
-    ]
-}
-
-/// An instruction of [`requantize`] for each of the four vectors.
-macro_rules! for_each_vector {
-    ($($instruction:literal),*) => {
-        concat!($($instruction, "\n"),*)
-    };
-}
-
-/// Four times 16 sums, which have 2^31 added, scaled: the arithmetic of [`Constants`].
-///
-/// In assembly, as the compiler turns the masked shuffle and the masked sum into instructions that take 1.5 times as long; and
-/// step by step for all four, so that no instruction waits for the one before.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn requantize(biased: [__m512i; 4], constants: &Constants, lines: [usize; 4]) -> [__m512i; 4] {
-    debug_assert!(lines.iter().all(|&line| line < PANEL / LANES), "a panel has four lines a step");
-    let place =
-        |line: usize| std::ptr::from_ref(constants).cast::<u8>().wrapping_add(line * size_of::<Line>());
-    let mut scaled = [_mm512_setzero_si512(); 4];
-    // SAFETY: every list of constants has a cache line for each of the four lines; nothing is written but registers.
-    unsafe {
-        asm!(
-            for_each_vector!(
-                "vpmovd2m k1, {x0}", "vpmovd2m k2, {x1}", "vpmovd2m k3, {x2}", "vpmovd2m k4, {x3}",
-                "vpsrlq {y0}, {x0}, 32", "vpsrlq {y1}, {x1}, 32", "vpsrlq {y2}, {x2}, 32", "vpsrlq {y3}, {x3}, 32",
-                "vpmuludq {x0}, {x0}, [{c0} + {factors}]", "vpmuludq {x1}, {x1}, [{c1} + {factors}]",
-                "vpmuludq {x2}, {x2}, [{c2} + {factors}]", "vpmuludq {x3}, {x3}, [{c3} + {factors}]",
-                "vpmuludq {y0}, {y0}, [{c0} + {odd_factors}]", "vpmuludq {y1}, {y1}, [{c1} + {odd_factors}]",
-                "vpmuludq {y2}, {y2}, [{c2} + {odd_factors}]", "vpmuludq {y3}, {y3}, [{c3} + {odd_factors}]",
-                "vpaddq {x0}, {x0}, [{c0} + {roundings}]", "vpaddq {x1}, {x1}, [{c1} + {roundings}]",
-                "vpaddq {x2}, {x2}, [{c2} + {roundings}]", "vpaddq {x3}, {x3}, [{c3} + {roundings}]",
-                "vpaddq {y0}, {y0}, [{c0} + {odd_roundings}]", "vpaddq {y1}, {y1}, [{c1} + {odd_roundings}]",
-                "vpaddq {y2}, {y2}, [{c2} + {odd_roundings}]", "vpaddq {y3}, {y3}, [{c3} + {odd_roundings}]",
-                // The high halves of even columns' products beside those of odd ones.
-                "vpshufd {y0}{{k5}}, {x0}, 0xF5", "vpshufd {y1}{{k5}}, {x1}, 0xF5",
-                "vpshufd {y2}{{k5}}, {x2}, 0xF5", "vpshufd {y3}{{k5}}, {x3}, 0xF5",
-                "vpaddd {y0}{{k1}}, {y0}, [{c0} + {ones}]", "vpaddd {y1}{{k2}}, {y1}, [{c1} + {ones}]",
-                "vpaddd {y2}{{k3}}, {y2}, [{c2} + {ones}]", "vpaddd {y3}{{k4}}, {y3}, [{c3} + {ones}]",
-                "vpsravd {y0}, {y0}, [{c0} + {shifts}]", "vpsravd {y1}, {y1}, [{c1} + {shifts}]",
-                "vpsravd {y2}, {y2}, [{c2} + {shifts}]", "vpsravd {y3}, {y3}, [{c3} + {shifts}]"
-            ),
-            x0 = inout(zmm_reg) biased[0] => _,
-            x1 = inout(zmm_reg) biased[1] => _,
-            x2 = inout(zmm_reg) biased[2] => _,
-            x3 = inout(zmm_reg) biased[3] => _,
-            y0 = out(zmm_reg) scaled[0],
-            y1 = out(zmm_reg) scaled[1],
-            y2 = out(zmm_reg) scaled[2],
-            y3 = out(zmm_reg) scaled[3],
-            c0 = in(reg) place(lines[0]),
-            c1 = in(reg) place(lines[1]),
-            c2 = in(reg) place(lines[2]),
-            c3 = in(reg) place(lines[3]),
-            factors = const offset_of!(Constants, factors),
-            odd_factors = const offset_of!(Constants, odd_factors),
-            roundings = const offset_of!(Constants, roundings),
-            odd_roundings = const offset_of!(Constants, odd_roundings),
-            ones = const offset_of!(Constants, ones),
-            shifts = const offset_of!(Constants, shifts),
-            in("k5") 0x5555_u16,
-            out("k1") _,
-            out("k2") _,
-            out("k3") _,
-            out("k4") _,
-            options(pure, readonly, nostack),
-        );
-    }
-    scaled
-}
-
-/// Stores the first `n_cols` of 64 bytes.
-///
-/// # Safety
-/// `out` must be valid for writes of `n_cols` bytes.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn store_bytes(out: *mut i8, n_cols: usize, bytes: __m512i) {
-    // SAFETY: the caller's promise; masked lanes are not written.
-    unsafe {
-        if n_cols == PANEL {
-            _mm512_storeu_si512(out.cast(), bytes);
-        } else {
-            _mm512_mask_storeu_epi8(out, (1_u64 << n_cols) - 1, bytes);
-        }
-    }
-}
-
-/// Stores the first `n_cols` of 32 bytes to each of `n_rows` rows, one or two.
-///
-/// # Safety
-/// `out` must be valid for writes of so many bytes in so many rows.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn store_bytes_of_half(out: *mut i8, stride: usize, n_rows: usize, n_cols: usize, bytes: __m512i) {
-    let mask = u32::MAX >> (32 - n_cols);
-    // SAFETY: the caller's promise; masked lanes are not written.
-    unsafe {
-        _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
-        if n_rows == 2 {
-            _mm256_mask_storeu_epi8(out.add(stride), mask, _mm512_extracti64x4_epi64::<1>(bytes));
+    for line in (0..NV).step_by(2) {
+        let half = Half::<false>::new(block, constants, line);
+        let next = (line + 1).min(NV - 1);
+        for (i, rows) in sums.chunks(2).enumerate() {
+            let [first, last] = [rows[0], rows[rows.len() - 1]];
+            let sums = [first[line], first[next], last[line], last[next]];
+            // SAFETY: the caller's promise; these rows and this line exist.
+            unsafe { half.finish(row + 2 * i, rows.len(), sums) };
         }
     }
 }

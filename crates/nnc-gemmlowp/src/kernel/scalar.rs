@@ -16,13 +16,9 @@ pub(super) unsafe fn run(block: &Block<'_>) {
             unsafe {
                 match block.finish {
                     Finish::Sums(out) => out.add(at).write(sum),
-                    Finish::Unsigned(out, requant) => {
-                        let value = requantized(sum, requant, col);
-                        out.add(at).write(u8::try_from(value).expect("bounds within the type"));
-                    }
-                    Finish::Signed(out, requant) => {
-                        let value = requantized(sum, requant, col);
-                        out.add(at).write(i8::try_from(value).expect("bounds within the type"));
+                    // The lowest byte is the whole: the bounds are within the type.
+                    Finish::Bytes(out, requant) => {
+                        out.add(at).write(requantized(sum, requant, col).to_le_bytes()[0])
                     }
                 }
             }
