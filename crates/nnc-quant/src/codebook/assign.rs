@@ -15,24 +15,42 @@ pub(super) fn assign(weights: &[f32], thresholds: &[u32]) -> Vec<u16> {
     if weights.len() < TABLE_FROM {
         return weights.iter().map(|&weight| n_below(thresholds, key_of(weight))).collect();
     }
-    let starts = starts(thresholds);
+    let buckets = buckets(thresholds);
     let mut codes = vec![0; weights.len()];
     codes.par_chunks_mut(CHUNK).zip(weights.par_chunks(CHUNK)).for_each(|(codes, weights)| {
         for (code, &weight) in codes.iter_mut().zip(weights) {
             let key = key_of(weight);
-            let bucket = (key >> 16) as usize;
-            let (first, last) = (starts[bucket], starts[bucket + 1]);
-            // Few buckets have a boundary inside.
-            *code = first + n_below(&thresholds[first.into()..last.into()], key);
+            let Bucket { next, first, n } = buckets[(key >> 16) as usize];
+            // Few buckets have a boundary inside, fewer more than one.
+            *code = if n <= 1 {
+                first + u16::from(key > next)
+            } else {
+                first + n_below(&thresholds[first.into()..][..n.into()], key)
+            };
         }
     });
     codes
 }
 
-/// For each upper half of a key the number of thresholds whose upper half is less; and the number of thresholds.
-fn starts(thresholds: &[u32]) -> Vec<u16> {
-    let below = |bucket: u32| count(thresholds.partition_point(|&threshold| threshold >> 16 < bucket));
-    (0..=1 << 16).map(below).collect()
+/// The keys that share their upper 16 bits.
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// The first threshold inside; where there is none, the largest number, which is no finite weight's key.
+    next: u32,
+    /// Thresholds below.
+    first: u16,
+    /// Thresholds inside.
+    n: u16,
+}
+
+fn buckets(thresholds: &[u32]) -> Vec<Bucket> {
+    let n_below = |bucket: u32| thresholds.partition_point(|&threshold| threshold >> 16 < bucket);
+    let of = |bucket| {
+        let (first, behind) = (n_below(bucket), n_below(bucket + 1));
+        let next = if first < behind { thresholds[first] } else { u32::MAX };
+        Bucket { next, first: count(first), n: count(behind - first) }
+    };
+    (0..1 << 16).map(of).collect()
 }
 
 fn n_below(thresholds: &[u32], key: u32) -> u16 {
