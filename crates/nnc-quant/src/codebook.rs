@@ -3,13 +3,17 @@
 //! # Source
 //! Han, Mao, Dally, "Deep Compression", ICLR 2016, §3.
 
+mod assign;
 mod init;
 mod lloyd;
 mod lookup;
+mod optimal;
+mod ranks;
 mod source;
 
 pub use init::Init;
 pub use lloyd::{ClusterConfig, Clustering, cluster};
+pub use optimal::{MAX_EXACT, Optimal, cluster_optimal};
 pub use source::{CodebookSource, SharedWeight};
 
 /// Compression rate of sharing alone: `n·b / (n·log2 k + k·b)` for `n` weights of `b` bits and `k` shared values.

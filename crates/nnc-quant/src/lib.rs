@@ -2,8 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`codebook`] | k-means sharing (Deep Compression §3): initial centroids, Lloyd's algorithm |
+//! | [`codebook`] | k-means sharing (Deep Compression §3): initial centroids, Lloyd's algorithm, the exact optimum |
 //! | [`codebook::CodebookSource`] | training the shared values: gradients reach the centroids |
+//! | [`allocation`] | bits for each layer under a budget of bytes |
 //!
 //! # Example
 //! Sixteen weights share four values (Deep Compression, figure 3):
@@ -28,4 +29,5 @@
 #[doc = include_str!("../../../docs/weight-sharing.md")]
 struct WeightSharingPage;
 
+pub mod allocation;
 pub mod codebook;
