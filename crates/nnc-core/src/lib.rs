@@ -6,6 +6,7 @@
 //! | [`footprint`] | bits by part, counted from what would be written |
 //! | [`network`] | a network as a graph of named nodes over a closed set of operators |
 //! | [`params`] | named parameters and buffers, safetensors and `VarMap` in and out |
+//! | [`pattern`] | patterns of parameter names |
 //! | [`source`] | where a network gets its parameters from: the seam that masks and codebooks wrap |
 //! | [`tap`] | where activations are looked at or changed |
 //! | [`forward`] | a network run on candle with a source and taps |
@@ -43,6 +44,7 @@ pub mod model;
 pub mod network;
 pub mod ops;
 pub mod params;
+pub mod pattern;
 pub mod rng;
 pub mod source;
 pub mod sweep;

@@ -14,10 +14,9 @@
 //! pattern matches is stored as it is. A pattern that no parameter takes is an error.
 
 mod check;
-mod pattern;
 
 use nnc_core::train::{OptimizerConfig, Schedule};
-use nnc_core::{Error, Result};
+use nnc_core::{Error, Result, pattern};
 use nnc_quant::codebook::Init;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,38 @@
 //! Patterns of parameter names.
 
+use crate::{Error, Result};
+
+/// Those of `names` that one of `patterns` [`matches`], in the order of `names`, each once.
+///
+/// # Errors
+/// [`Error::NoMatch`] for a pattern that matches none of them, with the names there are.
+///
+/// # Example
+/// ```
+/// use nnc_core::pattern;
+/// let names = ["conv1.weight", "conv1.bias", "ip1.weight"];
+/// assert_eq!(pattern::select(&["ip*.weight", "conv1.*"], &names)?, names);
+/// assert!(pattern::select(&["fc*"], &names).unwrap_err().to_string().contains("`fc*` matches no parameter"));
+/// # Ok::<(), nnc_core::Error>(())
+/// ```
+pub fn select(patterns: &[impl AsRef<str>], names: &[impl AsRef<str>]) -> Result<Vec<String>> {
+    let names = || names.iter().map(AsRef::as_ref);
+    let patterns = || patterns.iter().map(AsRef::as_ref);
+    match patterns().find(|pattern| !names().any(|name| matches(pattern, name))) {
+        Some(pattern) => Err(Error::NoMatch {
+            what: "parameter",
+            pattern: pattern.to_owned(),
+            known: names().map(ToOwned::to_owned).collect(),
+        }),
+        None => Ok(names()
+            .filter(|name| patterns().any(|pattern| matches(pattern, name)))
+            .map(ToOwned::to_owned)
+            .collect()),
+    }
+}
+
 /// Whether `pattern` matches the whole of `name`; `*` stands for any characters, also none.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else { return false };
