@@ -19,7 +19,7 @@ mod stored;
 pub mod symbols;
 mod values;
 
-pub use affine::{Affine, AffineGrid, Granularity};
+pub use affine::{Affine, AffineGrid, Granularity, Grouping};
 pub use codebook::Codebook;
 pub use gaps::{GapCode, GapIndices, Gaps};
 pub use order::Order;

@@ -1,7 +1,9 @@
 //! Values as integer codes on an affine grid: value = scale · (code − zero point).
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::order::checked_count;
 use super::scan::scan;
 use super::{MAX_WIDTH, Symbols};
 use crate::{Error, Result};
@@ -44,37 +46,71 @@ impl Granularity {
         }
     }
 
-    /// A function from flat row-major positions to scale indices, for a shape that [`n_scales`](Self::n_scales) took.
-    pub(crate) fn grouping(&self, shape: &[usize]) -> Grouping {
-        match *self {
-            Self::PerTensor => Grouping::One,
+    /// Which entries of a weight of `shape` share which scale.
+    ///
+    /// # Errors
+    /// As [`n_scales`](Self::n_scales), and [`InvalidArgument`](Error::InvalidArgument) when the shape cannot be addressed.
+    pub fn grouping(&self, shape: &[usize]) -> Result<Grouping> {
+        self.n_scales(shape)?;
+        let n_entries = checked_count("shape of a granularity", shape)?;
+        let n_cols: usize = shape.get(1..).unwrap_or_default().iter().product();
+        Ok(match *self {
+            Self::PerTensor => Grouping { n_entries, row: n_entries, run: n_entries, repeats: false },
             Self::PerAxis { axis } => {
-                Grouping::Axis { stride: shape[axis + 1..].iter().product(), len: shape[axis] }
+                let run = shape[axis + 1..].iter().product();
+                Grouping { n_entries, row: shape[axis] * run, run, repeats: true }
             }
             Self::PerGroup { size } => {
-                let n_cols: usize = shape.get(1..).unwrap_or_default().iter().product();
-                Grouping::Runs { n_cols, size, per_row: n_cols.div_ceil(size) }
+                Grouping { n_entries, row: n_cols, run: size.min(n_cols), repeats: false }
             }
-        }
+        })
     }
 }
 
-/// A granularity resolved on a shape.
+/// A granularity resolved on a shape: the entries in row-major order, cut into rows, and the rows into runs of one scale.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Grouping {
-    One,
-    Axis { stride: usize, len: usize },
-    Runs { n_cols: usize, size: usize, per_row: usize },
+pub struct Grouping {
+    n_entries: usize,
+    /// Entries of a row.
+    row: usize,
+    /// Entries of a run; the last of a row may be shorter.
+    run: usize,
+    /// Whether every row has the same scales.
+    repeats: bool,
 }
 
 impl Grouping {
-    /// The scale index of the flat row-major position `flat`.
-    pub(crate) fn of(&self, flat: usize) -> usize {
-        match *self {
-            Self::One => 0,
-            Self::Axis { stride, len } => flat / stride % len,
-            Self::Runs { n_cols, size, per_row } => flat / n_cols * per_row + flat % n_cols / size,
+    /// The scale index of the flat row-major position `flat`, which must be an entry's.
+    pub fn of(&self, flat: usize) -> usize {
+        // One scale for all is common, and divisions are slow.
+        if self.run == self.n_entries {
+            return 0;
         }
+        let in_row = flat % self.row / self.run;
+        if self.repeats { in_row } else { flat / self.row * self.row.div_ceil(self.run) + in_row }
+    }
+
+    /// The runs of neighbours that share a scale, in order: scale index and flat row-major positions.
+    ///
+    /// # Example
+    /// ```
+    /// use nnc_core::weight::Granularity;
+    /// let grouping = Granularity::PerGroup { size: 2 }.grouping(&[2, 3])?;
+    /// assert_eq!(grouping.runs().collect::<Vec<_>>(), [(0, 0..2), (1, 2..3), (2, 3..5), (3, 5..6)]);
+    /// # Ok::<(), nnc_core::Error>(())
+    /// ```
+    pub fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let grouping = *self;
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let Self { n_entries, row, run, .. } = grouping;
+            (start < n_entries).then(|| {
+                let end = (start + run).min((start / row + 1) * row);
+                let range = start..end;
+                start = end;
+                (grouping.of(range.start), range)
+            })
+        })
     }
 }
 
@@ -214,7 +250,11 @@ mod tests {
     fn positions_find_their_scale() {
         let shape = [2, 3, 2];
         let of = |granularity: Granularity| {
-            let grouping = granularity.grouping(&shape);
+            let grouping = granularity.grouping(&shape).unwrap();
+            for (group, run) in grouping.runs() {
+                assert!(run.clone().all(|flat| grouping.of(flat) == group), "{granularity:?} {run:?}");
+            }
+            assert!(grouping.runs().flat_map(|(_, run)| run).eq(0..12), "{granularity:?}");
             (0..12).map(|flat| grouping.of(flat)).collect::<Vec<_>>()
         };
         assert_eq!(of(Granularity::PerTensor), [0; 12]);
@@ -229,7 +269,23 @@ mod tests {
             let n = granularity.n_scales(&shape).unwrap();
             assert_eq!(of(granularity).into_iter().max(), Some(n - 1), "{granularity:?}");
         }
-        assert!(Granularity::PerAxis { axis: 3 }.n_scales(&shape).is_err());
+        assert!(Granularity::PerAxis { axis: 3 }.grouping(&shape).is_err());
+        for (granularity, shape) in [
+            (Granularity::PerTensor, &[][..]),
+            (Granularity::PerGroup { size: 4 }, &[]),
+            (Granularity::PerGroup { size: 4 }, &[5]),
+            (Granularity::PerGroup { size: 6 }, &[2, 3]),
+            (Granularity::PerGroup { size: 4 }, &[3, 0]),
+            (Granularity::PerAxis { axis: 0 }, &[5]),
+            (Granularity::PerAxis { axis: 1 }, &[5, 0, 2]),
+            (Granularity::PerTensor, &[0]),
+        ] {
+            let grouping = granularity.grouping(shape).unwrap();
+            let n_entries: usize = shape.iter().product();
+            assert_eq!(grouping.runs().map(|(_, run)| run.len()).sum::<usize>(), n_entries);
+            let n_scales = granularity.n_scales(shape).unwrap();
+            assert!(grouping.runs().all(|(group, _)| group < n_scales), "{granularity:?} {shape:?}");
+        }
         assert!(Granularity::PerGroup { size: 0 }.n_scales(&shape).is_err());
     }
 

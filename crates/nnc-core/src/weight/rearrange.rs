@@ -86,7 +86,7 @@ impl StoredWeight {
             Values::Half(Half::Bf16(values)) => Values::Half(Half::Bf16(pick(values, sources, bf16::ZERO))),
             Values::Affine(affine) => {
                 let (grid, old) = (affine.grid(), affine.codes().to_vec()?);
-                let grouping = grid.granularity().grouping(self.shape());
+                let grouping = grid.granularity().grouping(self.shape())?;
                 let mut codes = Vec::with_capacity(sources.len());
                 for (source, step) in sources.iter().zip(positions.indices(self.n_entries())) {
                     let group = grouping.of(walk.flat(step?));

@@ -99,7 +99,11 @@ impl Values {
             Self::Affine(affine) => ValueReader::Affine {
                 codes: SymbolReader::new(&**affine.codes()),
                 grid: affine.grid(),
-                grouping: affine.grid().granularity().grouping(shape),
+                grouping: affine
+                    .grid()
+                    .granularity()
+                    .grouping(shape)
+                    .expect("the weight checked its scales against its shape"),
             },
             Self::Codebook(codebook) => ValueReader::Codebook {
                 indices: SymbolReader::new(&**codebook.indices()),
