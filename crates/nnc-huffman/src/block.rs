@@ -9,11 +9,9 @@
 //! | 4 wide | code table and a block of [`Encoder`](crate::Encoder), for more than 2,048 different symbols |
 //! | 5 adaptive | bits of a symbol, and an adaptive binary code (`adaptive.rs`) |
 
-use std::cell::RefCell;
-
 use crate::adaptive;
 use crate::kernel::{Isa, N_STREAMS, scalar};
-use crate::multi::{MultiTable, TABLE_BITS};
+use crate::multi::{MultiTable, TABLE_BITS, with_table};
 use crate::rans::Model;
 use crate::symbol::Symbol;
 use crate::varint::{put_varint, take_varint};
@@ -98,20 +96,28 @@ impl Head {
 
 /// Appends head and payload of `symbols`, one or more.
 pub(crate) fn write<S: Symbol>(isa: Isa, coder: Coder, symbols: &[S], out: &mut Vec<u8>) {
-    // The payload's length stands before it and is not known yet: room is left for the longest head.
+    // The payload's length stands before it and is not known yet: room is left for the head of a payload of four bits a
+    // symbol, which as a rule has as many bytes, so that the payload need not be moved.
     let start = out.len();
-    out.resize(start + MAX_HEAD_BYTES, 0);
+    put_head(out, symbols.len(), symbols.len() / 2, Kind::Huffman);
+    let guess = out.len() - start;
     let kind = match S::narrow(symbols) {
         Some(bytes) => encode_bytes(isa, coder, &bytes, out),
         None => encode_wide(symbols, out),
     };
-    let n_bytes = out.len() - start - MAX_HEAD_BYTES;
+    let n_bytes = out.len() - start - guess;
     let mut head = Vec::with_capacity(MAX_HEAD_BYTES);
-    put_varint(&mut head, symbols.len() as u64);
-    put_varint(&mut head, (n_bytes as u64) << 3 | kind as u64);
-    out[start..start + head.len()].copy_from_slice(&head);
-    out.copy_within(start + MAX_HEAD_BYTES.., start + head.len());
-    out.truncate(start + head.len() + n_bytes);
+    put_head(&mut head, symbols.len(), n_bytes, kind);
+    if head.len() == guess {
+        out[start..start + guess].copy_from_slice(&head);
+    } else {
+        out.splice(start..start + guess, head);
+    }
+}
+
+fn put_head(out: &mut Vec<u8>, n_symbols: usize, n_bytes: usize, kind: Kind) {
+    put_varint(out, n_symbols as u64);
+    put_varint(out, (n_bytes as u64) << 3 | kind as u64);
 }
 
 /// Appends the shortest payload that `coder` admits; Huffman's among equals, but raw before it.
@@ -228,11 +234,6 @@ fn n_streams(n_symbols: usize) -> usize {
     if n_symbols < STREAMS_FROM { 1 } else { N_STREAMS }
 }
 
-thread_local! {
-    /// The decode table is 96 KiB and filled again for each block.
-    static TABLE: RefCell<MultiTable> = RefCell::new(MultiTable::new());
-}
-
 /// Decodes a payload of exactly the symbols of `out`.
 pub(crate) fn decode<S: Symbol>(isa: Isa, kind: Kind, payload: &[u8], out: &mut [S]) -> Result<()> {
     match kind {
@@ -248,7 +249,7 @@ pub(crate) fn decode<S: Symbol>(isa: Isa, kind: Kind, payload: &[u8], out: &mut 
             if code.width() > S::BITS || code.n_symbols() < 2 {
                 return Err(Error::corrupt("code table", "not of two symbols or more of the frame's type"));
             }
-            Decoder::new(&code).decode_into(&payload[n_bytes..], out)
+            Decoder::for_len(&code, out.len()).decode_into(&payload[n_bytes..], out)
         }
         Kind::Rans => {
             let (model, n_bytes) = Model::read(payload)?;
@@ -259,7 +260,7 @@ pub(crate) fn decode<S: Symbol>(isa: Isa, kind: Kind, payload: &[u8], out: &mut 
         Kind::Huffman => {
             let (code, n_bytes) = Code::read_table(payload)?;
             let streams = &payload[n_bytes..];
-            TABLE.with_borrow_mut(|table| {
+            with_table(|table| {
                 if code.width() <= u8::BITS {
                     S::widen(out, |out| decode_huffman(isa, table, &code, streams, out))
                 } else {

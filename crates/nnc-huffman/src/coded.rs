@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::bits::{BitReader, BitWriter};
 use crate::decoder::{Decoder, can_hold};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, FOUR_STREAMS_FROM};
 use crate::histogram::Histogram;
 use crate::symbol::Symbol;
 use crate::threads::map_by_size;
@@ -17,6 +17,9 @@ use crate::varint::{put_varint, take_varint};
 use crate::{Code, Error, Result};
 
 const INDEX: &str = "block index";
+
+/// Blocks that are decoded at the same time: a chain of lookups each.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Symbols under one [`Code`], in blocks that decode independently.
 ///
@@ -73,7 +76,7 @@ impl CodedSymbols {
             payload.extend_from_slice(&block?);
             ends.push(payload.len());
         }
-        let decoder = Decoder::new(&code);
+        let decoder = Decoder::for_len(&code, symbols.len());
         Ok(Self { code, decoder, len: symbols.len(), block_len, ends, payload })
     }
 
@@ -95,7 +98,7 @@ impl CodedSymbols {
         }
         let mut ends = read_index(&mut rest, n_blocks)?;
         ends.push(rest.len());
-        let decoder = Decoder::new(&code);
+        let decoder = Decoder::for_len(&code, len);
         Ok(Self { code, decoder, len, block_len, ends, payload: rest.to_vec() })
     }
 
@@ -169,26 +172,47 @@ impl CodedSymbols {
         if range.end <= (first + 1) * step {
             return self.decode_in_block(first, range.start - first * step, out);
         }
-        let (head, tail) = out.split_at_mut((first + 1) * step - range.start);
-        let head = (first, range.start - first * step, head);
-        let tail = tail.chunks_mut(step).enumerate().map(|(i, part)| (first + 1 + i, 0, part));
-        let parts: Vec<_> = std::iter::once(head).chain(tail).collect();
-        let results =
-            map_by_size(parts, range.len(), |(block, start, part)| self.decode_in_block(block, start, part));
+        let first_whole = range.start.div_ceil(step);
+        let (head, tail) = out.split_at_mut(first_whole * step - range.start);
+        if !head.is_empty() {
+            self.decode_in_block(first, range.start - first * step, head)?;
+        }
+        // Longer blocks have four streams each.
+        let n_side_by_side = if step < FOUR_STREAMS_FROM { SIDE_BY_SIDE } else { 1 };
+        let groups = tail.chunks_mut(n_side_by_side * step).enumerate();
+        let groups: Vec<_> = groups.map(|(i, group)| (first_whole + n_side_by_side * i, group)).collect();
+        let results = map_by_size(groups, range.len(), |(block, group)| self.decode_blocks(block, group));
         results.into_iter().collect()
+    }
+
+    /// Decodes the blocks from `first` on that `out` has room for, the last one up to where it ends.
+    fn decode_blocks<S: Symbol>(&self, first: usize, out: &mut [S]) -> Result<()> {
+        let step = block_step(&self.code, self.len, self.block_len);
+        if step < FOUR_STREAMS_FROM && out.len() == SIDE_BY_SIDE * step {
+            let blocks = std::array::from_fn(|i| self.block_bytes(first + i));
+            let mut parts = out.chunks_mut(step);
+            let parts = std::array::from_fn(|_| parts.next().expect("four steps"));
+            return self.decoder.decode_four_blocks(blocks, parts);
+        }
+        let mut parts = out.chunks_mut(step).enumerate();
+        parts.try_for_each(|(i, part)| self.decode_in_block(first + i, 0, part))
     }
 
     /// Decodes `out.len()` symbols of a block from its `start`th on.
     fn decode_in_block<S: Symbol>(&self, block: usize, start: usize, out: &mut [S]) -> Result<()> {
         let step = block_step(&self.code, self.len, self.block_len);
         let n = step.min(self.len - block * step);
-        let begin = if block == 0 { 0 } else { self.ends[block - 1] };
-        let bytes = &self.payload[begin..self.ends[block]];
+        let bytes = self.block_bytes(block);
         if out.len() == n {
             self.decoder.decode_into(bytes, out)
         } else {
             self.decoder.decode_part_into(bytes, n, start, out)
         }
+    }
+
+    fn block_bytes(&self, block: usize) -> &[u8] {
+        let begin = if block == 0 { 0 } else { self.ends[block - 1] };
+        &self.payload[begin..self.ends[block]]
     }
 
     /// All symbols.

@@ -10,6 +10,7 @@
 
 use crate::bits::{BitReader, reversed};
 use crate::encoder::stream_ranges;
+use crate::kernel::{ForwardLane, ForwardTable, Isa};
 use crate::symbol::Symbol;
 use crate::varint::take_varint;
 use crate::{Code, Error, MAX_LENGTH, Result};
@@ -21,22 +22,32 @@ use long::LongWords;
 /// Bits that index the table: 4,096 entries of 4 bytes leave half of a small L1 cache to the streams.
 const MAX_TABLE_BITS: u32 = 12;
 
+/// Symbols from which on a table of several symbols a lookup pays.
+const SEVERAL_FROM: usize = 1 << 12;
+
 /// A [`Code`] laid out for decoding.
 ///
-/// Takes at most 16 KiB, whatever the alphabet, plus 2 bytes a symbol where codewords exceed 12 bits.
+/// Takes at most 48 KiB, whatever the alphabet, plus 2 bytes a symbol where codewords exceed 12 bits.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     /// By the next bits: `symbol | length << 16`; length 0 marks the beginning of a longer codeword.
     table: Vec<u32>,
     long: Option<LongWords>,
+    /// Several symbols a lookup, where there are enough of them to pay for the table.
+    several: Option<ForwardTable>,
     min_length: u32,
     width: u32,
     only_symbol: Option<u16>,
 }
 
 impl Decoder {
-    /// Lays out `code`.
+    /// Lays out `code`, for many symbols.
     pub fn new(code: &Code) -> Self {
+        Self::for_len(code, usize::MAX)
+    }
+
+    /// Lays out `code` for about `n` symbols.
+    pub(crate) fn for_len(code: &Code, n: usize) -> Self {
         let table_bits = code.max_length().min(MAX_TABLE_BITS);
         let mut table = vec![0; 1 << table_bits];
         for word in code.codewords().take_while(|word| word.length <= table_bits) {
@@ -46,6 +57,7 @@ impl Decoder {
         }
         Self {
             table,
+            several: (n >= SEVERAL_FROM).then(|| Isa::best().build_forward(code).ok()).flatten(),
             long: (code.max_length() > MAX_TABLE_BITS).then(|| LongWords::new(code, MAX_TABLE_BITS)),
             min_length: code.min_length(),
             width: code.width(),
@@ -67,11 +79,26 @@ impl Decoder {
         }
         let streams = streams(bytes, n)?;
         if let [a, b, c, d] = streams[..] {
-            return self.decode_four([a, b, c, d], out);
+            let mut parts = out.chunks_mut(n.div_ceil(4));
+            let parts = std::array::from_fn(|_| parts.next().unwrap_or_default());
+            return self.decode_four([a, b, c, d], parts);
         }
         let mut reader = BitReader::new(streams[0]);
         self.decode_run(&mut reader, out)?;
         check_end(&mut reader, bytes, n)
+    }
+
+    /// Decodes four blocks of equal lengths side by side, as [`decode_into`](Self::decode_into) does one by one.
+    ///
+    /// The blocks have one stream each: fewer than [`FOUR_STREAMS_FROM`](crate::FOUR_STREAMS_FROM) symbols, of a code of two or more.
+    pub(crate) fn decode_four_blocks<S: Symbol>(
+        &self,
+        blocks: [&[u8]; 4],
+        outs: [&mut [S]; 4],
+    ) -> Result<()> {
+        let pairs = blocks.iter().zip(&outs);
+        pairs.into_iter().try_for_each(|(block, out)| self.check_claim::<S>(block, out.len()))?;
+        self.decode_four(blocks, outs)
     }
 
     /// Decodes the symbols `start..start + out.len()` of a block of `n` symbols, reading past those before them.
@@ -122,21 +149,37 @@ impl Decoder {
         Ok(())
     }
 
-    fn decode_four<S: Symbol>(&self, streams: [&[u8]; 4], out: &mut [S]) -> Result<()> {
+    fn decode_four<S: Symbol>(&self, streams: [&[u8]; 4], mut outs: [&mut [S]; 4]) -> Result<()> {
         let mut readers = streams.map(BitReader::new);
-        let quarter = out.len().div_ceil(4);
-        let mut parts = out.chunks_mut(quarter);
-        let mut parts: [&mut [S]; 4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-        let n_done = if self.long.is_some() {
-            self.decode_lockstep::<S, true, LONG_PER_REFILL>(&mut readers, &mut parts)
-        } else {
-            self.decode_lockstep::<S, false, SHORT_PER_REFILL>(&mut readers, &mut parts)
-        };
-        for ((reader, part), stream) in readers.iter_mut().zip(parts).zip(streams) {
-            self.decode_run(reader, &mut part[n_done..])?;
-            check_end(reader, stream, part.len())?;
+        let n_done = self.decode_side_by_side(&mut readers, outs.each_mut().map(|out| &mut **out));
+        for (((reader, out), stream), n_done) in readers.iter_mut().zip(outs).zip(streams).zip(n_done) {
+            self.decode_run(reader, &mut out[n_done..])?;
+            check_end(reader, stream, out.len())?;
         }
         Ok(())
+    }
+
+    /// Decodes most of four streams; how many symbols of each.
+    fn decode_side_by_side<S: Symbol>(
+        &self,
+        readers: &mut [BitReader<'_>; 4],
+        mut outs: [&mut [S]; 4],
+    ) -> [usize; 4] {
+        if let Some(table) = &self.several {
+            let mut outs = outs.into_iter();
+            let mut lanes = readers.map(|reader| {
+                let out = outs.next().expect("four of them");
+                ForwardLane { reader, out, n_done: 0 }
+            });
+            Isa::best().decode_forward(table, &mut lanes);
+            *readers = lanes.each_ref().map(|lane| lane.reader);
+            return lanes.map(|lane| lane.n_done);
+        }
+        if self.long.is_some() {
+            [self.decode_lockstep::<S, true, LONG_PER_REFILL>(readers, &mut outs); 4]
+        } else {
+            [self.decode_lockstep::<S, false, SHORT_PER_REFILL>(readers, &mut outs); 4]
+        }
     }
 
     /// Decodes as many symbols of four streams side by side as whole refills allow; how many of each.
@@ -165,7 +208,14 @@ impl Decoder {
     }
 
     /// Decodes the next `out.len()` symbols of one stream.
-    fn decode_run<S: Symbol>(&self, reader: &mut BitReader<'_>, out: &mut [S]) -> Result<()> {
+    fn decode_run<S: Symbol>(&self, reader: &mut BitReader<'_>, mut out: &mut [S]) -> Result<()> {
+        if let Some(table) = &self.several {
+            let mut lanes = [ForwardLane { reader: *reader, out, n_done: 0 }];
+            Isa::best().decode_forward(table, &mut lanes);
+            let [lane] = lanes;
+            *reader = lane.reader;
+            out = &mut lane.out[lane.n_done..];
+        }
         if self.long.is_some() {
             self.decode_stream::<S, true, LONG_PER_REFILL>(reader, out)
         } else {
@@ -275,7 +325,7 @@ impl Code {
     /// # Errors
     /// As [`Decoder::decode_into`].
     pub fn decode_into<S: Symbol>(&self, bytes: &[u8], out: &mut [S]) -> Result<()> {
-        Decoder::new(self).decode_into(bytes, out)
+        Decoder::for_len(self, out.len()).decode_into(bytes, out)
     }
 }
 

@@ -20,9 +20,12 @@
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bmi2;
+mod forward;
 pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use forward::{ForwardLane, ForwardTable};
 
 use std::sync::LazyLock;
 
@@ -155,6 +158,28 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Bmi2 | Level::Avx512 => unsafe { bmi2::encode_huffman(words, symbols, n_streams, out) },
+        }
+    }
+
+    /// Lays out `code` for streams that are read from their beginning.
+    ///
+    /// # Errors
+    /// Those of [`MultiTable::build`].
+    pub(crate) fn build_forward(self, code: &Code) -> Result<ForwardTable> {
+        ForwardTable::build(self, code)
+    }
+
+    /// Decodes most of streams that are read from their beginning, side by side; the rest is a slower decoder's.
+    pub(crate) fn decode_forward<S: Symbol, const N: usize>(
+        self,
+        table: &ForwardTable,
+        lanes: &mut [ForwardLane<'_, '_, S>; N],
+    ) {
+        match self.0 {
+            Level::Scalar => forward::decode(table, lanes),
+            // SAFETY: the token says that detection found the kernel's features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Bmi2 | Level::Avx512 => unsafe { bmi2::decode_forward(table, lanes) },
         }
     }
 

@@ -15,6 +15,8 @@
 //! symbol put before each: long runs, no search. `M(k, t)` with more symbols than `t` bits can hold is the one with as many
 //! as they can, so few tables are different.
 
+use std::cell::RefCell;
+
 use crate::symbol::Symbol;
 use crate::{Code, Error, Result};
 
@@ -46,6 +48,16 @@ pub(crate) struct MultiTable {
     limits: [u32; TABLE_BITS as usize + 1],
     /// Bytes of the symbol type that the table was built for.
     symbol_bytes: usize,
+}
+
+thread_local! {
+    /// The table is 96 KiB and filled again for each block.
+    static TABLE: RefCell<MultiTable> = RefCell::new(MultiTable::new());
+}
+
+/// Lends this thread's table, whatever it was filled with before.
+pub(crate) fn with_table<R>(f: impl FnOnce(&mut MultiTable) -> R) -> R {
+    TABLE.with_borrow_mut(f)
 }
 
 impl MultiTable {

@@ -27,6 +27,10 @@ pub trait Symbol:
     #[doc(hidden)]
     fn unpack(packed: u64, out: &mut [Self]);
 
+    /// Makes symbols of the bytes of `packed`, lowest first.
+    #[doc(hidden)]
+    fn spread(packed: u64, out: &mut [Self; 8]);
+
     /// The symbols as bytes, where each is below 256.
     #[doc(hidden)]
     fn narrow(symbols: &[Self]) -> Option<Cow<'_, [u8]>>;
@@ -52,6 +56,11 @@ impl Symbol for u8 {
     #[inline(always)]
     fn unpack(packed: u64, out: &mut [Self]) {
         out[..6].copy_from_slice(&packed.to_le_bytes()[..6]);
+    }
+
+    #[inline(always)]
+    fn spread(packed: u64, out: &mut [Self; 8]) {
+        *out = packed.to_le_bytes();
     }
 
     fn narrow(symbols: &[Self]) -> Option<Cow<'_, [u8]>> {
@@ -83,6 +92,11 @@ impl Symbol for u16 {
         for (slot, pair) in out[..3].iter_mut().zip(bytes.as_chunks::<2>().0) {
             *slot = Self::from_le_bytes(*pair);
         }
+    }
+
+    #[inline(always)]
+    fn spread(packed: u64, out: &mut [Self; 8]) {
+        *out = packed.to_le_bytes().map(Self::from);
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "all are below 256")]

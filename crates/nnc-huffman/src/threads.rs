@@ -1,13 +1,11 @@
 //! Where the `parallel` feature comes in: blocks in the caller's rayon pool, in order.
 
+#[cfg(feature = "parallel")]
+mod joiner;
+
 /// Symbols below which threads cost more than they save.
 #[cfg(feature = "parallel")]
 const PARALLEL_FROM: usize = 1 << 16;
-
-#[cfg(feature = "parallel")]
-thread_local! {
-    static PART: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
-}
 
 /// Maps `items`, which stand for `n_symbols` altogether; results in the order of the items.
 #[cfg(feature = "parallel")]
@@ -24,10 +22,6 @@ pub(crate) fn map_by_size<T: Send, R: Send>(
     items.into_par_iter().map(f).collect()
 }
 
-/// Items that are coded in parallel while those before them are appended.
-#[cfg(feature = "parallel")]
-const WAVE: usize = 32;
-
 /// Appends to `out` what `f` appends for each of `items`, in their order.
 #[cfg(feature = "parallel")]
 pub(crate) fn append_by_size<T: Copy + Sync>(
@@ -36,25 +30,10 @@ pub(crate) fn append_by_size<T: Copy + Sync>(
     out: &mut Vec<u8>,
     f: impl Fn(T, &mut Vec<u8>) + Sync + Send,
 ) {
-    use rayon::prelude::*;
-
     if !pays(n_symbols, items.len()) {
         return items.iter().for_each(|&item| f(item, out));
     }
-    let code = |&item: &T| {
-        PART.with_borrow_mut(|part| {
-            part.clear();
-            f(item, part);
-            // A copy of the right size, so that the room which `f` wants is asked of the system once a thread.
-            part.clone()
-        })
-    };
-    let mut coded: Vec<Vec<u8>> = Vec::new();
-    for wave in items.chunks(WAVE) {
-        let append = || coded.iter().for_each(|part| out.extend_from_slice(part));
-        (coded, ()) = rayon::join(|| wave.par_iter().map(code).collect(), append);
-    }
-    coded.iter().for_each(|part| out.extend_from_slice(part));
+    joiner::append_in_parallel(items, out, f);
 }
 
 /// Whether threads are worth their cost, and are there: the result is the same.

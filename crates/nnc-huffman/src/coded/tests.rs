@@ -84,6 +84,44 @@ fn bytes_do_not_depend_on_threads() {
 }
 
 #[test]
+fn long_streams_in_short_blocks_are_what_slicing_gives() {
+    // Enough symbols for a table of several a lookup; bytes, symbols above 255, and words above 12 bits.
+    for (n, modulus, scale) in [(30_000, 31, 1), (30_000, 31, 9), (60_000, 1009, 1)] {
+        let symbols: Vec<u16> = squares(n, modulus).iter().map(|&symbol| scale * symbol).collect();
+        for block_len in [0, 1, 64, 999, 1000, 4096, 40_000] {
+            let coded = CodedSymbols::encode(&symbols, block_len);
+            let read = CodedSymbols::read(&bytes_of(&coded), n, block_len).unwrap();
+            for range in [0..n, 1..n, 0..n - 1, n / 3..n / 2, 1000..9000, 4096..4096 + 4 * 4096] {
+                let mut out = vec![0u16; range.len()];
+                read.decode_range(range.clone(), &mut out).unwrap();
+                assert_eq!(out, symbols[range.clone()], "{modulus} {block_len} {range:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_damaged_block_of_a_group_is_found() {
+    let symbols = squares(6400, 13);
+    let coded = CodedSymbols::encode(&symbols, 400);
+    let bytes = bytes_of(&coded);
+    let payload_start = bytes.len() - coded.payload().len();
+    let ends = &coded.ends;
+    for block in 0..16 {
+        // The last byte of a block: a bit that is set more makes another word, or padding that is not zero.
+        let mut damaged = bytes.clone();
+        damaged[payload_start + ends[block] - 1] ^= 0x80;
+        let read = CodedSymbols::read(&damaged, 6400, 400).unwrap();
+        let one_by_one = (0..16).map(|i| {
+            let mut out = vec![0u16; 400];
+            read.decode_range(400 * i..400 * (i + 1), &mut out).map(|()| out)
+        });
+        let one_by_one: Result<Vec<_>> = one_by_one.collect();
+        assert_eq!(read.to_vec::<u16>(), one_by_one.map(|blocks| blocks.concat()), "block {block}");
+    }
+}
+
+#[test]
 fn claims_beyond_the_bytes_are_refused() {
     let coded = CodedSymbols::encode(&squares(1000, 13), 100);
     let bytes = bytes_of(&coded);

@@ -121,8 +121,8 @@ proptest! {
 
     #[test]
     fn any_bytes_decode_as_the_reference_does(
-        bytes in prop::collection::vec(any::<u8>(), 0..60),
-        n in 0usize..200,
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        n in 0usize..600,
         counts in prop::collection::vec(0u64..40, 0..40),
         max_length in 6u32..=16,
     ) {

@@ -17,6 +17,7 @@ pub(super) use pen::encode_huffman;
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use super::N_STREAMS;
+use super::forward::{self, ForwardLane, ForwardTable};
 use super::scalar::{self, PER_REFILL, Place, run_len};
 use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS};
 use crate::symbol::Symbol;
@@ -102,6 +103,15 @@ impl Lane {
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 pub(super) fn build_table<S: Symbol>(table: &mut MultiTable, code: &Code) -> Result<()> {
     table.build::<S>(code)
+}
+
+/// As [`super::Isa::decode_forward`].
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+pub(super) fn decode_forward<S: Symbol, const N: usize>(
+    table: &ForwardTable,
+    lanes: &mut [ForwardLane<'_, '_, S>; N],
+) {
+    forward::decode(table, lanes);
 }
 
 /// As [`super::Isa::decode_huffman`].

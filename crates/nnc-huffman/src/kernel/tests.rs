@@ -8,6 +8,7 @@ mod guard;
 use proptest::prelude::*;
 
 use super::*;
+use crate::bits::BitReader;
 use crate::rans::Model;
 use crate::{Code, Histogram};
 
@@ -103,6 +104,29 @@ fn check_rans(isa: Isa, symbols: &[u8]) {
     assert!(!isa.decode_rans(&slots, &got[1..], &mut out));
 }
 
+/// Decodes `N` copies of a stream side by side: as far as it goes, it gives the symbols and consumes their words.
+#[track_caller]
+fn check_forward<S: Symbol, const N: usize>(isa: Isa, code: &Code, symbols: &[S]) {
+    let stream = code.encode(symbols).unwrap();
+    let table = isa.build_forward(code).unwrap();
+    let mut outs = vec![vec![S::default(); symbols.len()]; N];
+    let mut parts = outs.iter_mut();
+    let mut lanes: [ForwardLane<'_, '_, S>; N] = std::array::from_fn(|_| ForwardLane {
+        reader: BitReader::new(&stream),
+        out: parts.next().unwrap(),
+        n_done: 0,
+    });
+    isa.decode_forward(&table, &mut lanes);
+    for lane in lanes {
+        let done = &symbols[..lane.n_done];
+        assert_eq!(&lane.out[..lane.n_done], done);
+        let n_bits = 8 * stream.len() as u64 - lane.reader.n_left();
+        assert_eq!(n_bits, code.cost_bits(&Histogram::of(done)).unwrap());
+        // What is left is less than a step, or less than the eight bytes that it loads.
+        assert!(symbols.len() - lane.n_done < 40 || lane.reader.n_left() < 128, "stopped at {}", lane.n_done);
+    }
+}
+
 macro_rules! kernel_tests {
     ($module:ident, $name:literal) => {
         mod $module {
@@ -122,6 +146,27 @@ macro_rules! kernel_tests {
                         }
                     }
                     check_huffman(isa, &vec![7; n], N_STREAMS);
+                }
+            }
+
+            #[test]
+            fn forward_streams_round_trip_at_edge_sizes() {
+                let Some(isa) = this() else { return };
+                for n in LENGTHS {
+                    for steps in [1, 3, 11, 40] {
+                        let symbols = symbols(n, steps);
+                        let code = code_for(&symbols);
+                        let wide: Vec<u16> = symbols.iter().map(|&symbol| symbol.into()).collect();
+                        check_forward::<u8, 1>(isa, &code, &symbols);
+                        check_forward::<u8, 4>(isa, &code, &symbols);
+                        check_forward::<u16, 1>(isa, &code, &wide);
+                        check_forward::<u16, 4>(isa, &code, &wide);
+                        // Symbols above 255 are laid out three to an entry.
+                        let far: Vec<u16> = wide.iter().map(|&symbol| 255 * symbol).chain([0, 510]).collect();
+                        let code = Code::with_max_length(&Histogram::of(&far), 12).unwrap();
+                        check_forward::<u16, 1>(isa, &code, &far);
+                        check_forward::<u16, 4>(isa, &code, &far);
+                    }
                 }
             }
 

@@ -23,7 +23,7 @@ fn check_survives<S: Symbol>(frame: &[u8]) -> Result<(), Error> {
 }
 
 /// Frames of all coders and versions, small enough to be damaged at each bit.
-fn small_frames() -> Vec<Vec<u8>> {
+pub(crate) fn small_frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for input in inputs() {
         let blocks = Config::new(Coder::Smallest).with_block_bits(8).unwrap();
@@ -46,7 +46,7 @@ fn small_frames() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn small_frames_are_of_each_kind() {
+pub(crate) fn small_frames_are_of_each_kind() {
     let mut kinds = Vec::new();
     for frame in small_frames().iter().filter(|frame| frame[2] == VERSION) {
         let frame = Frame::read(frame).unwrap();

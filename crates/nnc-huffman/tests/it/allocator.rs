@@ -1,0 +1,59 @@
+//! An allocator that counts, per thread, so that tests beside each other do not disturb the count.
+
+#![allow(
+    unsafe_code,
+    reason = "a global allocator cannot be written without; this one only counts and forwards"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(change: isize) {
+    // A thread that is being torn down is not asked for its peak any more.
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
+}
+
+// SAFETY: every call is forwarded to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size().cast_signed());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-layout.size().cast_signed());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Runs `work` and returns the bytes that this thread held at most in it, beyond those that it held before.
+pub(crate) fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = LIVE.get();
+    PEAK.set(before);
+    let result = work();
+    (result, usize::try_from(PEAK.get() - before).expect("a peak is not below its start"))
+}
+
+#[test]
+fn the_peak_is_that_of_the_work_alone() {
+    let ((), peak) = peak_bytes(|| {
+        drop(std::hint::black_box(vec![0_u8; 100_000]));
+        drop(std::hint::black_box(vec![0_u8; 50_000]));
+    });
+    assert!((100_000..101_000).contains(&peak), "{peak}");
+}
