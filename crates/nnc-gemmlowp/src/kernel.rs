@@ -179,7 +179,7 @@ impl Kernel {
             Isa::Avx2 => 64,
             Isa::AvxVnni => 200,
             Isa::Avx512Vnni => 400,
-            Isa::Amx => 1000,
+            Isa::Amx => 1500,
         }
     }
 

@@ -10,11 +10,17 @@ pub(crate) const TASKS: usize = 16;
 /// Rows of a task at least, where there are as many: fewer would read the right factor too often.
 const MIN_ROWS: usize = 64;
 
+/// Tiles of rows in a task at least, where there are as many: what a kernel does once for each panel has to pay.
+const MIN_TILES: usize = 8;
+
 /// Bytes of rows in a task at most: they stay in the second cache and are read from there for each panel.
 const MAX_BYTES: usize = 512 << 10;
 
 /// Nanoseconds of work for which waking another thread pays.
-const WORTH_NS: usize = 40_000;
+const WORTH_NS: usize = 10_000;
+
+/// Nanoseconds of work in a task at least.
+const TASK_NS: usize = 2_500;
 
 /// Bytes of the right factor that a nanosecond brings from memory, about.
 const BYTES_PER_NS: usize = 64;
@@ -37,13 +43,14 @@ impl Grid {
         let ns = n_rows.saturating_mul(rhs_bytes) / products_per_ns + rhs_bytes / BYTES_PER_NS;
         let parallel = ns >= WORTH_NS && has_threads();
         let max_rows = (MAX_BYTES / depth).next_multiple_of(tile_rows).max(MIN_ROWS);
-        let blocks = if parallel { TASKS.min(n_rows / MIN_ROWS) } else { 1 };
+        let tasks = if parallel { TASKS.min(ns / TASK_NS) } else { 1 };
+        let blocks = tasks.min(n_rows / MIN_ROWS.max(MIN_TILES * tile_rows));
         let blocks = blocks.max(n_rows.div_ceil(max_rows)).max(1);
         // Few blocks are cut more finely, so that the last one is not much smaller than the others.
         let unit = if blocks < TASKS / 2 { tile_rows.div_ceil(2) } else { tile_rows };
         let rows_per_task = n_rows.div_ceil(blocks).next_multiple_of(unit).max(unit);
         let blocks = n_rows.div_ceil(rows_per_task).max(1);
-        let ranges = if parallel { (TASKS / blocks).clamp(1, n_panels.max(1)) } else { 1 };
+        let ranges = (tasks / blocks).clamp(1, n_panels.max(1));
         let panels_per_task = n_panels.div_ceil(ranges).max(1);
         Self { n_rows, rows_per_task, n_panels, panels_per_task, parallel }
     }

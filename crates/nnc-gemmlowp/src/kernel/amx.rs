@@ -8,11 +8,11 @@
 #![allow(unsafe_code, reason = "assembly; reads rows and panels through pointers, writes a part of a matrix")]
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, _mm512_loadu_si512};
+use std::arch::x86_64::{__cpuid_count, __m512i, _mm512_add_epi32, _mm512_loadu_si512, _mm512_setzero_si512};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::half::{Half, is_plain};
+use super::half::{Half, is_plain, load};
 use super::{Block, Constants, DEPTH_STEP, GROUP, LANES, Line, avx512vnni};
 
 /// Rows of a tile.
@@ -202,15 +202,22 @@ impl Group {
     /// All of it is to be finished.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
-    fn finishing<'a, const PLAIN: bool>(&self, block: &'a Block<'a>, constants: &Constants) -> Finishing<'a, PLAIN> {
+    fn finishing<'a, const PLAIN: bool>(
+        &self,
+        block: &'a Block<'a>,
+        constants: &Constants,
+    ) -> Finishing<'a, PLAIN> {
         let half = Half::new(block, constants, self.line);
-        Finishing { half, rows: self.row..self.row + self.n_rows, sums: self.sums }
+        let terms = [load(&constants.terms, self.line), load(&constants.terms, self.line + 1)];
+        Finishing { half, terms, rows: self.row..self.row + self.n_rows, sums: self.sums }
     }
 }
 
 /// Rows of a group that are left to be finished.
 struct Finishing<'a, const PLAIN: bool> {
     half: Half<'a, PLAIN>,
+    /// Of the columns.
+    terms: [__m512i; 2],
     rows: Range<usize>,
     sums: *const i32,
 }
@@ -226,9 +233,12 @@ impl<const PLAIN: bool> Finishing<'_, PLAIN> {
         if self.rows.is_empty() {
             return;
         }
-        // SAFETY: 64 sums are two rows of a slot, which has 32.
-        let sum = |i| unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
-        let sums = [sum(0), sum(1), sum(2), sum(3)];
+        let mut sums = [_mm512_setzero_si512(); 4];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: 64 sums are two rows of a slot, which has 32.
+            let products = unsafe { _mm512_loadu_si512(self.sums.add(i * LANES).cast()) };
+            *sum = _mm512_add_epi32(products, self.terms[i % 2]);
+        }
         // SAFETY: the caller's promise is passed on.
         unsafe { self.half.finish(self.rows.start, self.rows.len().min(2), sums) };
         self.rows.start += 2;
@@ -281,7 +291,7 @@ unsafe fn multiply<const PLAIN: bool>(
         if steps.start > 0 {
             at.resume(is_low, is_pair);
         } else {
-            begin(constants, group.line);
+            begin();
         }
         for _ in steps {
             at.first();
@@ -312,26 +322,16 @@ unsafe fn multiply<const PLAIN: bool>(
     }
 }
 
-/// Puts the terms of the columns from `line` on into every row of the tiles of sums.
+/// Puts zeros into the tiles of sums.
 ///
 /// # Safety
 /// Tiles must be in force.
 #[inline]
-unsafe fn begin(constants: &Constants, line: usize) {
-    let terms = constants.terms.as_ptr().wrapping_add(line * LANES);
-    // A line that is not there has terms too.
-    // SAFETY: a stride of 0 reads the same cache line for each row; a panel has constants for four lines.
+unsafe fn begin() {
+    // SAFETY: only tiles are written.
     unsafe {
-        asm!(
-            "tileloadd tmm0, [{terms} + {none}*1]",
-            "tileloadd tmm1, [{terms} + {none}*1 + 64]",
-            "tileloadd tmm2, [{terms} + {none}*1]",
-            "tileloadd tmm3, [{terms} + {none}*1 + 64]",
-            terms = in(reg) terms,
-            none = in(reg) 0_usize,
-            options(nostack, readonly),
-        );
-    }
+        asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem))
+    };
 }
 
 /// Where one or two tiles of rows and of columns begin, and where their sums go.
