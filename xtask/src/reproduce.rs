@@ -10,6 +10,7 @@ mod deep_compression_storage;
 mod dsd;
 mod gemmlowp;
 mod huffman_slide;
+mod mao2017;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &gemmlowp::Gemmlowp,
     &dsd::Dsd,
     &anwar2015::Anwar2015,
+    &mao2017::Mao2017,
 ];
 
 /// The options of `cargo xtask reproduce`.

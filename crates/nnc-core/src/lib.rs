@@ -16,6 +16,7 @@
 //! | [`data`] | data sets, readers, batches, augmentation |
 //! | [`sweep`] | many independent evaluations as resumable shards |
 //! | [`metrics`] | accuracy and error counts |
+//! | [`linalg`] | sums of outer products, and the inverse Cholesky factor of the second-order methods |
 //! | [`rng`] | the one seeded generator |
 //!
 //! candle is re-exported as [`candle`] and [`candle_nn`]: this crate alone names its version.
@@ -39,6 +40,7 @@ pub mod data;
 pub mod error;
 pub mod footprint;
 pub mod forward;
+pub mod linalg;
 pub mod metrics;
 pub mod model;
 pub mod network;

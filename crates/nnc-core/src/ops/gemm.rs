@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 /// A matrix that is read: a slice, its shape and its strides in elements.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mat<'a> {
+pub struct Mat<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
@@ -15,18 +15,36 @@ pub(crate) struct Mat<'a> {
 
 impl<'a> Mat<'a> {
     /// `rows` × `cols`, row after row without gaps.
-    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+    ///
+    /// # Panics
+    /// When the matrix ends outside of `data`.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
     /// `rows` × `cols`, a row every `row_stride` elements.
-    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    ///
+    /// # Panics
+    /// When the matrix ends outside of `data`.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(spans(data.len(), rows, cols, row_stride), "a matrix ends outside of its slice");
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
+    /// Some of its columns.
+    ///
+    /// # Panics
+    /// When the range lies outside of the matrix.
+    #[must_use]
+    pub fn columns(self, range: std::ops::Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.cols, "columns {range:?} of {}", self.cols);
+        let data = if self.rows == 0 { self.data } else { &self.data[range.start * self.col_stride..] };
+        Self { data, cols: range.len(), ..self }
+    }
+
     /// The same elements with rows and columns exchanged.
-    pub(crate) fn t(self) -> Self {
+    #[must_use]
+    pub fn t(self) -> Self {
         Self {
             rows: self.cols,
             cols: self.rows,
@@ -39,7 +57,7 @@ impl<'a> Mat<'a> {
 
 /// A matrix that is written, rows without overlap.
 #[derive(Debug)]
-pub(crate) struct MatMut<'a> {
+pub struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
     cols: usize,
@@ -48,12 +66,18 @@ pub(crate) struct MatMut<'a> {
 
 impl<'a> MatMut<'a> {
     /// `rows` × `cols`, row after row without gaps.
-    pub(crate) fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+    ///
+    /// # Panics
+    /// When the matrix ends outside of `data`.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
     /// `rows` × `cols`, a row every `row_stride` elements.
-    pub(crate) fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    ///
+    /// # Panics
+    /// When the matrix ends outside of `data`, or its rows overlap.
+    pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(spans(data.len(), rows, cols, row_stride), "a matrix ends outside of its slice");
         assert!(row_stride >= cols, "the rows of a written matrix overlap");
         Self { data, rows, cols, row_stride }
@@ -68,7 +92,10 @@ fn spans(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
 /// `out = lhs · rhs`, or `out += lhs · rhs` where `accumulate`; on the calling thread.
 ///
 /// The same bits for the same shapes and values, wherever it runs on one machine.
-pub(crate) fn matmul(out: MatMut<'_>, lhs: Mat<'_>, rhs: Mat<'_>, accumulate: bool) {
+///
+/// # Panics
+/// When the shapes of `out`, `lhs` and `rhs` do not agree.
+pub fn matmul(out: MatMut<'_>, lhs: Mat<'_>, rhs: Mat<'_>, accumulate: bool) {
     assert_eq!((out.rows, out.cols), (lhs.rows, rhs.cols), "a product has another shape than its place");
     // SAFETY: the constructor of `MatMut` checked that every (row, column) lies inside its slice; `out` is borrowed
     // mutably, so it overlaps neither factor.

@@ -27,7 +27,7 @@ struct Cut {
 /// ones those of the lowest (layer, index) first. `None` when a score is NaN.
 pub(super) fn prune_lowest(layers: &[&[f32]], n_pruned: usize) -> Option<Vec<Vec<u64>>> {
     let pieces: Vec<&[f32]> = layers.iter().flat_map(|scores| scores.chunks(PIECE)).collect();
-    if pieces.par_iter().any(|piece| piece.iter().fold(false, |nan, score| nan | score.is_nan())) {
+    if pieces.par_iter().any(|piece| has_nan(piece)) {
         return None;
     }
     if n_pruned == 0 {
@@ -36,6 +36,11 @@ pub(super) fn prune_lowest(layers: &[&[f32]], n_pruned: usize) -> Option<Vec<Vec
     let cut = find(&pieces, n_pruned as u64 - 1);
     let mut budgets = tie_budgets(&pieces, &cut).into_iter();
     Some(layers.iter().map(|scores| words_below(scores, &cut, &mut budgets)).collect())
+}
+
+/// Whether one is NaN; a sum without a branch, so that several are looked at with one instruction.
+fn has_nan(scores: &[f32]) -> bool {
+    scores.iter().map(|score| u32::from(score.is_nan())).sum::<u32>() > 0
 }
 
 /// One bit per score, packed: whether `keep` says so.
@@ -56,8 +61,9 @@ pub(super) fn words(scores: &[f32], keep: impl Fn(f32) -> bool + Sync) -> Vec<u6
 /// The bits of a score as an integer that is ordered as `f32::total_cmp` orders scores.
 pub(super) fn key(score: f32) -> u32 {
     let bits = score.to_bits();
-    // Negative numbers are ordered against their bits.
-    if bits >> 31 == 0 { bits ^ 1 << 31 } else { !bits }
+    // The sign says where positive ones go, and that negative ones are ordered against their bits.
+    let is_negative = bits >> 31;
+    bits ^ (is_negative.wrapping_neg() | 1 << 31)
 }
 
 /// The score of rank `rank` (0 is the lowest) as a cut that includes it.
@@ -86,16 +92,20 @@ struct Digit {
 
 impl Digit {
     fn of(&self, key: u32) -> usize {
-        (key >> self.shift & ((1 << self.bits) - 1)) as usize
+        (key >> self.shift & ((1 << self.bits) - 1)) as usize % N_BINS
     }
 
     /// Adds the counts of `scores`; in four tables, since equal digits in a row would wait for each other's addition.
     fn count(&self, scores: &[f32], tables: &mut [[u32; N_BINS]; 4]) {
         let end = self.shift + self.bits;
         if end == 32 {
-            for four in scores.chunks(4) {
-                tables.iter_mut().zip(four).for_each(|(table, &score)| table[self.of(key(score))] += 1);
+            let (fours, rest) = scores.as_chunks::<4>();
+            for four in fours {
+                for (table, &score) in tables.iter_mut().zip(four) {
+                    table[self.of(key(score))] += 1;
+                }
             }
+            rest.iter().for_each(|&score| tables[0][self.of(key(score))] += 1);
             return;
         }
         for key in scores.iter().map(|&score| key(score)).filter(|key| key >> end == self.prefix) {
