@@ -78,6 +78,7 @@ def main():
         start = time.perf_counter()
         result = sparse_gpt(weight, hessian)
         peer.append(time.perf_counter() - start)
+        print(f"torch {peer[-1]:.3f} s", flush=True)
         if not arguments.peer_only:
             mine += ours(1)
     assert abs((result == 0).float().mean().item() - SPARSITY) < 0.01

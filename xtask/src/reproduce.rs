@@ -12,6 +12,7 @@ mod gemmlowp;
 mod han2015;
 mod huffman_slide;
 mod li2017;
+mod mao2017;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &li2017::Li2017,
     &dsd::Dsd,
     &anwar2015::Anwar2015,
+    &mao2017::Mao2017,
 ];
 
 /// The options of `cargo xtask reproduce`.

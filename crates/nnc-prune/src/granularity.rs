@@ -18,6 +18,7 @@ use crate::mask::Mask;
 
 mod axis;
 mod resolve;
+pub mod storage;
 
 use axis::Axis;
 

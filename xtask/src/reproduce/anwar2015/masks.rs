@@ -73,6 +73,15 @@ pub(super) struct SearchRow {
     pub(super) n_evaluations: usize,
 }
 
+#[cfg(test)]
+impl SearchRow {
+    /// A search that went so.
+    pub(super) fn of_course(course: Vec<f64>) -> Self {
+        let misclassification = course.last().copied().unwrap_or(1.0);
+        Self { kept: Vec::new(), misclassification, course, n_evaluations: 1 }
+    }
+}
+
 /// Searches, or reads from `folder` what a search of this setting found before.
 pub(super) fn search(
     layers: &[Layer],

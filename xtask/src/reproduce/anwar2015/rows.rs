@@ -103,3 +103,57 @@ pub(super) fn notes(plan: &Plan, tested: &[Tested<'_>]) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::row::{Verdict, check_rows};
+
+    fn count(n_errors: usize) -> ErrorCount {
+        ErrorCount { n_errors, n_samples: 1000 }
+    }
+
+    fn tested(plan: &Plan, particle: usize, magnitude: usize, random: &[usize]) -> Tested<'static> {
+        let outcome = |method, n| (method, count(n), count(n / 2), count(n / 2));
+        let draws = (0..).zip(random).map(|(draw, &n)| outcome(Method::Random(draw), n));
+        let searched = [outcome(Method::Particle, particle), outcome(Method::Magnitude, magnitude)];
+        Tested {
+            setting: &plan.settings[0],
+            sparsity: 0.5,
+            search: super::super::masks::SearchRow::of_course(vec![0.5, 0.25]),
+            outcomes: searched.into_iter().chain(draws).collect(),
+        }
+    }
+
+    #[test]
+    fn the_search_is_held_against_magnitude_and_the_mean_of_random_draws() {
+        let plan = Plan::new(Profile::Full);
+        let rows = rows(&plan, (count(10), count(12)), &[tested(&plan, 40, 38, &[60, 90, 30])]);
+        check_rows(&rows).unwrap();
+        let found = |what: &str| rows.iter().find(|row| row.what() == what).unwrap();
+        for (what, ours, verdict) in [
+            ("dense-error", 1.0, Verdict::Reported),
+            ("sparsity", 50.0, Verdict::Reported),
+            ("random-direct-error", 6.0, Verdict::Reported),
+            ("particle-retrained-test-error", 2.0, Verdict::Reported),
+            ("gain-over-magnitude", -0.2, Verdict::Fails),
+            ("gain-over-random", 2.0, Verdict::Holds),
+        ] {
+            let row = found(what);
+            assert!((row.ours() - ours).abs() < 1e-9, "{what}: {}", row.ours());
+            assert_eq!(row.verdict(), verdict, "{what}");
+        }
+        assert!(rows.iter().all(|row| row.papers_figure().is_none()));
+    }
+
+    #[test]
+    fn every_profile_has_all_three_levels() {
+        for profile in [Profile::Smoke, Profile::Quick, Profile::Full] {
+            let plan = Plan::new(profile);
+            for level in ["maps", "kernels", "taps"] {
+                assert!(plan.settings.iter().any(|setting| setting.name.starts_with(level)), "{level}");
+            }
+            assert!(plan.cost() > 0.0);
+        }
+    }
+}

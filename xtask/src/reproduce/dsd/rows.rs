@@ -155,3 +155,67 @@ pub(super) fn notes(plan: &Plan, tested: &[Tested<'_>]) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use nnc_core::metrics::ErrorCount;
+
+    use super::super::Invariants;
+    use super::*;
+    use crate::experiment::row::{Verdict, check_rows};
+
+    fn tested(model: &ModelPlan, seed: u64, n_errors: [usize; 5]) -> Tested<'_> {
+        let count = |n_errors| ErrorCount { n_errors, n_samples: 1000 };
+        let errors = Variant::ALL.into_iter().zip(n_errors);
+        Tested {
+            model,
+            seed,
+            errors: errors.map(|(variant, n)| (variant, count(0), count(n))).collect(),
+            invariants: Invariants { surplus_zeros: -(seed as f64), change: 0.0 },
+        }
+    }
+
+    #[test]
+    fn gains_are_means_of_differences_within_a_seed() {
+        let plan = Plan::new(Profile::Quick, 1);
+        let model = &plan.models[0];
+        // Dense, sparse, DSD, as long, in one run.
+        let runs = [tested(model, 0, [30, 25, 20, 22, 10]), tested(model, 3, [20, 25, 16, 18, 14])];
+        let rows = rows(&plan, &runs);
+        check_rows(&rows).unwrap();
+        let found = |what: &str| {
+            rows.iter().find(|row| row.what() == what && row.model() == "lenet-300-100").unwrap()
+        };
+        for (what, ours, verdict) in [
+            ("dsd-error", 1.8, Verdict::Reported),
+            ("dsd-gain-over-dense", 0.7, Verdict::Holds),
+            ("dsd-gain-over-dense-as-long", 0.2, Verdict::Holds),
+            ("dsd-gain-over-one-run", -0.6, Verdict::Fails),
+            ("surplus-zeros", -3.0, Verdict::Fails),
+            ("change-as-masks-go", 0.0, Verdict::Holds),
+        ] {
+            let row = found(what);
+            assert!((row.ours() - ours).abs() < 1e-9, "{what}: {}", row.ours());
+            assert_eq!(row.verdict(), verdict, "{what}");
+        }
+        assert!(found("dsd-gain-over-dense").remark().contains("1.00, 0.40"));
+    }
+
+    #[test]
+    fn the_papers_table_agrees_with_itself() {
+        let rows: Vec<Row> = PRINTED.iter().flat_map(Printed::rows).collect();
+        assert_eq!(rows.len(), 12);
+        for row in rows {
+            assert_eq!(row.verdict(), Verdict::Holds, "{}: {}", row.metric(), row.ours());
+        }
+    }
+
+    #[test]
+    fn a_smoke_run_claims_nothing_of_its_training() {
+        let plan = Plan::new(Profile::Smoke, 1);
+        let runs: Vec<_> = plan.models.iter().map(|model| tested(model, 0, [1, 2, 3, 2, 1])).collect();
+        let verdict = |row: &Row| row.what().contains("gain-over").then(|| row.verdict());
+        let verdicts: Vec<_> = rows(&plan, &runs).iter().filter_map(verdict).collect();
+        assert_eq!(verdicts, [Verdict::Reported; 6]);
+    }
+}
