@@ -17,10 +17,11 @@ mod tables;
 use std::cell::Cell;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nnc_core::data::{Normalization, Splits};
 use serde_json::Value;
 
+use self::headline::Finished;
 use self::lab::Lab;
 use self::plan::{Model, Plan};
 use self::sensitivity::{Scan, Scanned, first_images, scan};
@@ -89,8 +90,10 @@ impl Experiment for Han2015 {
         let done = Cell::new(done);
         let lab = Lab { data: data_of_lab, normalization, state_dir, seed: ctx.seed(), progress, cost, done };
         let comparison = studies::compare(&lab, &plan.study)?;
-        let freezing = studies::freeze(&lab, &plan.study)?;
-        let scans = scans(ctx, &plan, &lab, &comparison, &freezing)?;
+        let lenet_5 =
+            finished.iter().find(|run| run.model == Model::LeNet5).context("every plan has a LeNet-5")?;
+        let freezing = studies::freeze(&lab, &plan.study, &lenet_5.network, &lenet_5.dense)?;
+        let scans = scans(ctx, &plan, &lab, &comparison, lenet_5)?;
         progress.stage("testing");
         let test = data.into_test()?;
         let tested = finished.into_iter().map(|run| run.test(&test)).collect::<Result<Vec<_>>>()?;
@@ -120,7 +123,7 @@ fn scans(
     plan: &Plan,
     lab: &Lab<'_>,
     comparison: &Comparison,
-    freezing: &Freezing,
+    lenet_5: &Finished,
 ) -> Result<Vec<Scan>> {
     let folder = ctx.state_dir().join("sensitivity");
     let scan = |scanned: &Scanned<'_>| scan(scanned, plan.study.scanned, &folder, lab.progress);
@@ -129,7 +132,7 @@ fn scans(
     let (network, params) = (&comparison.network, &comparison.params);
     let model = Model::LeNet300.name();
     let mut scans = vec![scan(&Scanned { model, network, params, data: data.validation(), normalization })?];
-    let (network, params) = (&freezing.network, &freezing.params);
+    let (network, params) = (&lenet_5.network, &lenet_5.dense);
     scans.push(scan(&Scanned { model: Model::LeNet5.name(), network, params, data: &part, normalization })?);
     if let Some(cifar10) = ctx.data().cifar10() {
         let (network, params, normalization) = cifar10.network()?;

@@ -23,9 +23,9 @@ use crate::experiment::{Context, Progress};
 
 /// A pruned network in its file, not tested yet.
 pub(super) struct Finished {
-    model: Model,
-    network: Network,
-    dense: Params,
+    pub(super) model: Model,
+    pub(super) network: Network,
+    pub(super) dense: Params,
     layers: Vec<LayerLeft>,
     dead: Removed,
     file: PathBuf,

@@ -1,6 +1,6 @@
 //! What is run, and how much of it in which profile.
 
-use nnc::recipe::Recipe;
+use nnc::recipe::{Phase, Recipe};
 use serde_json::{Value, json};
 
 use crate::experiment::Profile;
@@ -28,7 +28,7 @@ pub(super) struct Study {
     pub(super) n_retrained: usize,
     /// Shares of connections kept, falling.
     pub(super) densities: &'static [f64],
-    /// Epochs of LeNet-5, dense and after each pruning.
+    /// Epochs of LeNet-5 after each pruning.
     pub(super) n_lenet_5: usize,
     /// Shares of one layer kept in the sensitivity scan.
     pub(super) scanned: &'static [f64],
@@ -55,9 +55,9 @@ impl Plan {
     pub(super) fn new(profile: Profile, seed: u64) -> Self {
         let n_seeds = if profile == Profile::Full { 3 } else { 1 };
         let seeds = seed..seed.saturating_add(n_seeds);
-        let runs = Model::ALL.iter().flat_map(|&model| {
-            seeds.clone().map(move |seed| (model, without_sharing(model.paper_recipe(profile, seed))))
-        });
+        let runs = Model::ALL
+            .iter()
+            .flat_map(|&model| seeds.clone().map(move |seed| (model, recipe(model, profile, seed))));
         Self {
             profile,
             n_training_images: (profile == Profile::Smoke).then_some(SMOKE_IMAGES),
@@ -106,9 +106,9 @@ impl Study {
                 n_scan_images: 50,
             },
             Profile::Quick => Self {
-                n_dense: 5,
-                n_retrained: 2,
-                densities: &[0.5, 0.2, CONTROL, 0.03],
+                n_dense: 4,
+                n_retrained: 1,
+                densities: &[0.5, CONTROL, 0.03],
                 n_lenet_5: 1,
                 scanned: &[0.5, 0.2, 0.1, 0.05],
                 n_scan_images: 100,
@@ -129,13 +129,27 @@ impl Study {
         let n_levels = self.densities.len();
         // L1 and L2 from each level, iterative through all of them, one-shot for as long, and three controls.
         let lenet_300 = 3 * self.n_dense + (4 * n_levels + 3) * self.n_retrained;
-        lenet_300 as f64 + Model::LeNet5.step_cost() * (5 * self.n_lenet_5) as f64
+        lenet_300 as f64 + Model::LeNet5.step_cost() * (4 * self.n_lenet_5) as f64
     }
 }
 
-/// Pruning alone: the weights that are left keep their own values.
-fn without_sharing(mut recipe: Recipe) -> Recipe {
+/// The paper's densities, and pruning alone: the weights that are left keep their own values.
+fn recipe(model: Model, profile: Profile, seed: u64) -> Recipe {
+    let mut recipe = model.paper_recipe(profile, seed);
     recipe.sharing = None;
+    if profile == Profile::Quick {
+        // The comparisons want their share of the three minutes.
+        let (dense, round, last) = match model {
+            Model::LeNet300 => (6, 3, 8),
+            Model::LeNet5 => (3, 1, 4),
+        };
+        let set = |phase: &mut Phase, n_epochs| phase.n_epochs = n_epochs;
+        recipe.training.iter_mut().for_each(|phase| set(phase, dense));
+        if let Some(retraining) = &mut recipe.retraining {
+            retraining.round.iter_mut().for_each(|phase| set(phase, round));
+            set(&mut retraining.last, last);
+        }
+    }
     for layer in &mut recipe.layers {
         layer.share = None;
     }

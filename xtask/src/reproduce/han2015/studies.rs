@@ -57,8 +57,6 @@ pub(super) struct Freezing {
     pub(super) frozen: f64,
     /// The same without freezing.
     pub(super) free: f64,
-    pub(super) network: Network,
-    pub(super) params: Params,
 }
 
 /// A penalty with its weight in the loss.
@@ -165,17 +163,13 @@ fn adjust_dropout(lab: &Lab<'_>, study: &Study) -> Result<[f64; 2]> {
 }
 
 /// A fit of LeNet-5.
-fn course_of_lenet_5<'a>(name: &'a str, study: &Study, lr: f64) -> Course<'a> {
-    let penalty = (L2, Penalty::l2());
+fn retraining_lenet_5<'a>(name: &'a str, study: &Study) -> Course<'a> {
+    let (lr, penalty) = (RETRAINING_RATE * RATE_LENET_5, (L2, Penalty::l2()));
     Course { name, n_epochs: study.n_lenet_5, lr, penalty, epoch_cost: Model::LeNet5.step_cost() }
 }
 
-/// LeNet-5: prune one part and retrain it, then the other; with the rest frozen, and not.
-pub(super) fn freeze(lab: &Lab<'_>, study: &Study) -> Result<Freezing> {
-    let (network, specs) = Model::LeNet5.build(lab.data.train())?;
-    let first = specs.init(lab.seed, &Device::Cpu)?;
-    let (dense, dense_error) =
-        lab.fit(course_of_lenet_5("dense-lenet-5", study, RATE_LENET_5), &network, VarSource::new(&first)?)?;
+/// A trained LeNet-5: prune one part and retrain it, then the other; with the rest frozen, and not.
+pub(super) fn freeze(lab: &Lab<'_>, study: &Study, network: &Network, dense: &Params) -> Result<Freezing> {
     let mut errors = [0.0; 2];
     for (error, is_freezing) in errors.iter_mut().zip([true, false]) {
         let (mut params, masks) = (dense.clone(), Masks::new());
@@ -187,14 +181,14 @@ pub(super) fn freeze(lab: &Lab<'_>, study: &Study) -> Result<Freezing> {
             let source = MaskedSource::new(VarSource::new(&params)?, masks.clone(), Gradient::Masked)?;
             let how = if is_freezing { "frozen" } else { "free" };
             let name = format!("lenet-5-{part}-{how}");
-            let course = course_of_lenet_5(&name, study, RETRAINING_RATE * RATE_LENET_5);
+            let course = retraining_lenet_5(&name, study);
             (params, *error) = if is_freezing {
-                lab.fit(course, &network, FrozenSource::new(source, |name| name.starts_with(other))?)?
+                lab.fit(course, network, FrozenSource::new(source, |name| name.starts_with(other))?)?
             } else {
-                lab.fit(course, &network, source)?
+                lab.fit(course, network, source)?
             };
         }
     }
     let [frozen, free] = errors;
-    Ok(Freezing { dense: dense_error, frozen, free, network, params: dense })
+    Ok(Freezing { dense: lab.error(network, dense)?, frozen, free })
 }
