@@ -7,6 +7,7 @@ mod deep_compression;
 mod deep_compression_storage;
 mod gemmlowp;
 mod huffman_slide;
+mod weight_sharing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &deep_compression_storage::DeepCompressionStorage,
     &huffman_slide::HuffmanSlide,
     &gemmlowp::Gemmlowp,
+    &weight_sharing::WeightSharing,
 ];
 
 /// The options of `cargo xtask reproduce`.
