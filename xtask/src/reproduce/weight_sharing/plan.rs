@@ -113,13 +113,10 @@ impl Subject {
     }
 
     /// The recipe with codes of `bits` bits in every layer that it shares, from the start `init`.
-    pub(super) fn sharing(&self, bits: u32, init: Init, trained: bool) -> Recipe {
+    pub(super) fn sharing(&self, bits: u32, init: Init) -> Recipe {
         let mut recipe = self.recipe.clone();
         for layer in recipe.layers.iter_mut().filter(|layer| layer.share.is_some()) {
             layer.share = Some(Share { bits, init });
-        }
-        if !trained {
-            recipe.sharing = None;
         }
         recipe
     }
@@ -219,7 +216,7 @@ mod tests {
     #[test]
     fn a_point_changes_widths_and_starts_and_nothing_else() {
         for subject in Plan::new(Profile::Full, 1).subjects {
-            let point = subject.sharing(3, Init::Forgy, true);
+            let point = subject.sharing(3, Init::Forgy);
             let shared: Vec<_> = point.layers.iter().filter_map(|layer| layer.share).collect();
             let before = subject.recipe.layers.iter().filter(|layer| layer.share.is_some()).count();
             assert_eq!(shared, vec![Share { bits: 3, init: Init::Forgy }; before]);
@@ -228,7 +225,7 @@ mod tests {
                 (subject.recipe.training, subject.recipe.retraining)
             );
             assert_eq!(point.sharing, subject.recipe.sharing);
-            assert!(subject.sharing(3, Init::Forgy, false).sharing.is_none());
+            assert!(subject.without_sharing().sharing.is_none());
             assert!(subject.without_sharing().layers.iter().all(|layer| layer.share.is_none()));
         }
     }

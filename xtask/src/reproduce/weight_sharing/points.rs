@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use nnc::archive::{Archive, Meta};
 use nnc::deep_compression::{Compressed, Job, Watch, evaluate, run};
+use nnc::pipeline::{self, Stored};
 use nnc::recipe::Recipe;
 use nnc_core::candle::Device;
 use nnc_core::data::{Dataset, Normalization, Splits};
@@ -14,14 +15,12 @@ use nnc_core::network::Network;
 use nnc_core::params::{ParamSpecs, Params};
 use nnc_core::source::VarSource;
 use nnc_core::train::Trainee;
-use nnc_quant::codebook::{ClusterConfig, Init, cluster};
+use nnc_core::weight::StoredWeight;
+use nnc_quant::codebook::Init;
 
 use super::budget::{self, Budgets};
 use super::plan::{Model, Plan, STARTS, Subject};
 use crate::experiment::{Context, Progress, Span, state};
-
-/// Lloyd iterations at most, when sums of squares are compared.
-const MAX_ITERATIONS: usize = 300;
 
 /// A number of bits and a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,17 +89,13 @@ pub(super) fn compute(
         for (init, start) in STARTS {
             let done = |n: usize| until + (1.0 - until) * n as f64 / plan.n_points() as f64;
             let span = Span::new(progress, done(points.len()), done(points.len() + 1));
-            let told = |trained| Told {
-                what: format!("{}, {bits} bits, {start}{trained}", subject.model.name()),
-                progress: &span,
-            };
-            let stem = format!("{bits}-bits-{start}");
-            let untrained =
-                work.archive(&format!("{stem}-untrained"), &subject.sharing(bits, init, false), told(""))?;
-            let trained = work.archive(&stem, &subject.sharing(bits, init, true), told(", trained"))?;
-            let point = Point { bits, init };
-            let sum_of_squares = sum_of_squares(&pruned, &subject.recipe, point)?;
-            points.push(Shared { point, sum_of_squares, untrained, trained });
+            let what = format!("{}, {bits} bits, {start}", subject.model.name());
+            let recipe = subject.sharing(bits, init);
+            let trained =
+                work.trained(&format!("{bits}-bits-{start}"), &recipe, Told { what, progress: &span })?;
+            let (sum_of_squares, stored) = untrained(&pruned, &recipe)?;
+            let untrained = work.write(&format!("{bits}-bits-{start}-untrained"), network.clone(), stored)?;
+            points.push(Shared { point: Point { bits, init }, sum_of_squares, untrained, trained });
             progress.check()?;
         }
     }
@@ -124,16 +119,21 @@ impl Work<'_> {
         Ok(run(&job, &mut told)?)
     }
 
-    /// The archive of the network that `recipe` makes; one that is there already is kept.
-    fn archive(&self, stem: &str, recipe: &Recipe, told: Told<'_>) -> Result<PathBuf> {
+    /// The archive of the network that `recipe` trains; one that is there already is kept.
+    fn trained(&self, stem: &str, recipe: &Recipe, told: Told<'_>) -> Result<PathBuf> {
         let path = self.folder.join(format!("{stem}.nnc"));
         if !path.exists() {
             let Compressed { network, stored, .. } = self.run(recipe, told)?;
-            let meta = Meta { normalization: Some(self.normalization.clone()) };
-            let bytes = Archive { network: Some(network), weights: stored, meta }.write()?;
-            state::write_atomic(&path, &bytes)?;
+            self.write(stem, network, stored)?;
             self.forget_training()?;
         }
+        Ok(path)
+    }
+
+    fn write(&self, stem: &str, network: Network, weights: Vec<Stored>) -> Result<PathBuf> {
+        let meta = Meta { normalization: Some(self.normalization.clone()) };
+        let path = self.folder.join(format!("{stem}.nnc"));
+        state::write_atomic(&path, &Archive { network: Some(network), weights, meta }.write()?)?;
         Ok(path)
     }
 
@@ -158,18 +158,23 @@ fn shared_names(params: &Params, recipe: &Recipe) -> Result<Vec<String>> {
     Ok(shared.map(|(name, _)| name).collect())
 }
 
-/// `Σ |w - c|²` over all shared layers, as the pipeline clusters them.
-fn sum_of_squares(pruned: &Params, recipe: &Recipe, point: Point) -> Result<f64> {
-    let mut sum = 0.0;
-    for name in shared_names(pruned, recipe)? {
-        let mut survivors = pruned.tensor(&name)?.flatten_all()?.to_vec1::<f32>()?;
-        survivors.retain(|&weight| weight != 0.0);
-        let n_shared = ((1 << point.bits) - 1).min(survivors.len());
-        let config = ClusterConfig { n_shared, init: point.init, max_iterations: MAX_ITERATIONS };
-        let mut rng = nnc_core::rng::Rng::keyed(recipe.seed, &format!("share/{name}"), &[]);
-        sum += cluster(&survivors, &config, &mut rng)?.sum_of_squares;
+/// The pruned network with shared values as k-means leaves them, and their `Σ |w - c|²` over all shared layers.
+fn untrained(pruned: &Params, recipe: &Recipe) -> Result<(f64, Vec<Stored>)> {
+    let names: Vec<String> = pruned.names().map(ToOwned::to_owned).collect();
+    let (mut sum_of_squares, mut stored) = (0.0, Vec::new());
+    for (param, layer) in pruned.iter().zip(recipe.assign(&names)?) {
+        let weight = match layer.and_then(|layer| layer.share) {
+            Some(how) => {
+                let shared = pipeline::share(&param.name, &param.tensor, how, recipe.seed)?;
+                let difference = (&param.tensor - shared.value()?)?.flatten_all()?.to_vec1::<f32>()?;
+                sum_of_squares += difference.iter().map(|&d| f64::from(d).powi(2)).sum::<f64>();
+                shared.stored()?
+            }
+            None => StoredWeight::dense(&param.tensor)?,
+        };
+        stored.push((param.name.clone(), param.kind, weight));
     }
-    Ok(sum)
+    Ok((sum_of_squares, stored))
 }
 
 impl Finished {
