@@ -13,6 +13,7 @@ mod han2015;
 mod huffman_slide;
 mod li2017;
 mod mao2017;
+mod weight_sharing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub(crate) const EXPERIMENTS: &[&dyn Experiment] = &[
     &dsd::Dsd,
     &anwar2015::Anwar2015,
     &mao2017::Mao2017,
+    &weight_sharing::WeightSharing,
 ];
 
 /// The options of `cargo xtask reproduce`.

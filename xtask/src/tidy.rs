@@ -50,6 +50,7 @@ const TEST_SET_PLACES: &[&str] = &[
     "xtask/src/reproduce/dsd.rs",
     "xtask/src/reproduce/han2015.rs",
     "xtask/src/reproduce/mao2017.rs",
+    "xtask/src/reproduce/weight_sharing.rs",
 ];
 
 /// One file of the repository.

@@ -99,8 +99,9 @@ pub fn allocate(layers: &[LayerChoices], budget_bytes: u64) -> Result<Allocation
         keep_undominated(&mut next);
         lists.push(next);
     }
-    let mut at =
-        lists[layers.len()].len().checked_sub(1).expect("the bound keeps the relaxed problem's own solution");
+    let Some(mut at) = lists[layers.len()].len().checked_sub(1) else {
+        unreachable!("the bound keeps the relaxed problem's own solution")
+    };
     let mut chosen = Vec::with_capacity(layers.len());
     for (layer, list) in layers.iter().zip(&lists[1..]).rev() {
         chosen.push(layer.choices[list[at].choice]);
