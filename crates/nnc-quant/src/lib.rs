@@ -6,6 +6,7 @@
 //! | [`observer`] | streams of numbers → intervals: extremes, averages, percentile, entropy, squared error, ACIQ |
 //! | [`calibrate`] | observers on the activations of a network; which activations have a scale of their own |
 //! | [`fake_quant`] | weights and activations rounded to their codes in training, gradients straight through |
+//! | [`fold`] | batch norms folded into the weights before them, once or at every step of a training |
 //! | [`codebook`] | k-means sharing (Deep Compression §3): initial centroids, Lloyd's algorithm |
 //! | [`codebook::CodebookSource`] | training the shared values: gradients reach the centroids |
 //!
@@ -37,4 +38,5 @@ pub mod calibrate;
 pub mod codebook;
 pub mod fake_quant;
 mod floats;
+pub mod fold;
 pub mod observer;
