@@ -1,7 +1,12 @@
-//! Quantization: trained weight sharing with codebooks.
+//! Quantization: affine codes, calibration, fake quantization in training, trained weight sharing with codebooks.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`affine`] | intervals → scales and zero points; weights → stored codes |
+//! | [`observer`] | streams of numbers → intervals: extremes, averages, percentile, entropy, squared error, ACIQ |
+//! | [`calibrate`] | observers on the activations of a network; which activations have a scale of their own |
+//! | [`fake_quant`] | weights and activations rounded to their codes in training, gradients straight through |
+//! | [`fold`] | batch norms folded into the weights before them, once or at every step of a training |
 //! | [`codebook`] | k-means sharing (Deep Compression §3): initial centroids, Lloyd's algorithm, the exact optimum |
 //! | [`codebook::CodebookSource`] | training the shared values: gradients reach the centroids |
 //! | [`allocation`] | bits for each layer under a budget of bytes |
@@ -29,5 +34,11 @@
 #[doc = include_str!("../../../docs/weight-sharing.md")]
 struct WeightSharingPage;
 
+pub mod affine;
 pub mod allocation;
+pub mod calibrate;
 pub mod codebook;
+pub mod fake_quant;
+mod floats;
+pub mod fold;
+pub mod observer;
