@@ -1,49 +1,40 @@
-//! Entropy coding of geometric byte streams (what gaps of random sparsity are), in bytes of symbols a second, on one thread.
+//! Entropy coding of byte streams, in bytes of symbols a second, on one thread.
 //!
-//! Ours: `huffman` and `rans`, frames in blocks on each instruction set; `coded_symbols`, what the archive stores, which takes
-//! a table lookup for each symbol (and `one_stream`, the plain table decoder: a single chain of them).
+//! Streams: geometric ones (what gaps of random sparsity are), and, as group `huffman/lenet`, codes and gaps of the
+//! compressed LeNets as they stand in their archives.
+//!
+//! Ours: `huffman` and `rans`, frames in blocks on each instruction set; `coded_symbols`, what the archive stores.
 //!
 //! Baselines, on the same streams in the same run: `huff0`, zstd's Huffman coder in blocks of 128 KiB with a table each,
-//! its assembly (`huff0`) and its C (`huff0_c`); zstd's frames at level 1 (Huffman literals and a few matches);
-//! constriction's Huffman tree. Sizes in bits a symbol are printed first.
+//! its assembly (`huff0`) and its C (`huff0_c`); zstd's frames; constriction's Huffman tree; a plain table decoder, one
+//! symbol a lookup. `huffman_turns` runs the same by turns, with sizes, and on two threads.
 
 // The C library's symbols are linked only where its crate is named.
 extern crate zstd;
 
-use constriction::backends::Cursor;
-use constriction::symbol::huffman::{DecoderHuffmanTree, EncoderHuffmanTree};
-use constriction::symbol::{DefaultQueueDecoder, DefaultQueueEncoder, ReadBitStream, WriteBitStream};
 use criterion::measurement::WallTime;
-use criterion::{
-    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-};
-use nnc_core::rng::Rng;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nnc_huffman::{
-    Code, Coder, Config, Decoder, FOUR_STREAMS_FROM, Frame, Histogram, Isa, compress_into, compress_with,
+    Code, CodedSymbols, Coder, Config, Decoder, FOUR_STREAMS_FROM, Frame, Histogram, Isa, compress_into,
+    compress_with,
 };
 
 #[path = "huffman/huff0.rs"]
 mod huff0;
+#[path = "huffman/peers.rs"]
+mod peers;
+#[path = "huffman/plain.rs"]
+mod plain;
+#[path = "huffman/streams.rs"]
+mod streams;
 
-use huff0::Huff0;
-
-const N: usize = 1 << 24;
+use huff0::{Huff0, Path};
+use peers::{BLOCK_LEN, Huff0Blocks, Peers, constriction_decode, constriction_encode};
+use plain::PlainDecoder;
+use streams::{N, STREAMS, gaps};
 
 /// Symbols that the slow peers get: a sixteenth.
 const N_SLOW: usize = N / 16;
-
-/// Symbols to a block, as in zstd.
-const BLOCK_LEN: usize = 1 << 17;
-
-/// Streams by their entropy in bits a symbol and the density of the sparse matrix whose gaps they are.
-const STREAMS: [(&str, f32); 4] = [("2.1", 0.475), ("3.1", 0.272), ("4.2", 0.1385), ("5.2", 0.0707)];
-
-fn gaps(density: f32) -> Vec<u8> {
-    let mut rng = Rng::keyed(1, "bench/huffman", &[]);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
-    let gap = |uniform: f32| ((1.0 - uniform).ln() / (1.0 - density).ln()).min(255.0) as u8;
-    (0..N).map(|_| gap(rng.uniform())).collect()
-}
 
 fn huffman(c: &mut Criterion) {
     for (entropy, density) in STREAMS {
@@ -61,15 +52,7 @@ fn huffman(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("decoder", entropy), |b| b.iter(|| Decoder::new(&code)));
     }
-}
-
-fn huff0_blocks(symbols: &[u8]) -> Vec<Vec<u8>> {
-    let (mut coder, mut buffer) = (Huff0::new(), vec![0; 2 * BLOCK_LEN]);
-    let blocks = symbols.chunks(BLOCK_LEN).map(|block| {
-        let n_bytes = coder.encode(block, &mut buffer);
-        buffer[..n_bytes].to_vec()
-    });
-    blocks.collect()
+    streams::real().iter().for_each(|(name, symbols)| lenet(c, name, symbols));
 }
 
 fn decode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogram: &Histogram) {
@@ -77,24 +60,17 @@ fn decode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogr
     group.throughput(Throughput::Bytes(N as u64));
     let mut out = vec![0u8; N];
 
-    let blocks = huff0_blocks(symbols);
+    let blocks = Huff0Blocks::encode(symbols);
     let mut huff0 = Huff0::new();
-    for (name, assembly) in [("huff0", true), ("huff0_c", false)] {
-        let mut run = |out: &mut [u8]| {
-            let parts = blocks.iter().zip(out.chunks_mut(BLOCK_LEN));
-            parts.for_each(|(block, part)| huff0.decode(block, part, assembly));
-        };
+    for (name, path) in [("huff0", Path::Assembly), ("huff0_c", Path::C), ("huff0_plain_c", Path::PlainC)] {
+        let mut run = |out: &mut [u8]| blocks.decode(&mut huff0, out, path);
         run(&mut out);
         assert_eq!(out, symbols);
         group.bench_function(BenchmarkId::new(name, entropy), |b| b.iter(|| run(&mut out)));
     }
-    let huff0_len: usize = blocks.iter().map(Vec::len).sum();
-    report(entropy, "entropy", histogram.entropy_bits_per_symbol());
-    report(entropy, "huff0", bits_per_symbol(huff0_len));
 
     for (name, coder) in [("huffman", Coder::Huffman), ("rans", Coder::Rans)] {
         let bytes = compress_with(symbols, &Config::new(coder));
-        report(entropy, name, bits_per_symbol(bytes.len()));
         for isa in Isa::available() {
             let frame = Frame::read(&bytes).expect("just written").with_isa(isa);
             let run = |out: &mut [u8]| one_thread(|| frame.decode_into(out)).expect("just written");
@@ -106,45 +82,67 @@ fn decode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogr
         }
     }
 
-    for (name, block_len) in [("coded_symbols", BLOCK_LEN), ("one_stream", FOUR_STREAMS_FROM - 1)] {
-        let decoder = Decoder::new(code);
-        let blocks: Vec<_> =
-            symbols.chunks(block_len).map(|block| code.encode(block).expect("known")).collect();
-        let run = |out: &mut [u8]| {
-            for (block, part) in blocks.iter().zip(out.chunks_mut(block_len)) {
-                decoder.decode_into(block, part).expect("just encoded");
-            }
-        };
-        run(&mut out);
-        assert_eq!(out, symbols);
-        group.bench_function(BenchmarkId::new(name, entropy), |b| b.iter(|| run(&mut out)));
-    }
+    let coded = CodedSymbols::encode_with(code.clone(), symbols, BLOCK_LEN).expect("known");
+    group.bench_function(BenchmarkId::new("coded_symbols", entropy), |b| {
+        b.iter(|| one_thread(|| coded.decode_range(0..N, &mut out)).expect("just encoded"));
+    });
 
     let frame = zstd::bulk::compress(symbols, 1).expect("zstd");
     group.bench_function(BenchmarkId::new("zstd", entropy), |b| {
         b.iter(|| zstd::bulk::decompress_to_buffer(&frame, &mut out).expect("zstd"));
     });
-    constriction_decode(&mut group, entropy, &symbols[..N_SLOW], histogram);
+    slow_decode(&mut group, entropy, &symbols[..N_SLOW], code, histogram);
 }
 
-fn constriction_decode(
+fn slow_decode(
     group: &mut BenchmarkGroup<'_, WallTime>,
     entropy: &str,
     symbols: &[u8],
+    code: &Code,
     histogram: &Histogram,
 ) {
-    let words = constriction_encode(symbols, histogram).into_compressed().expect("in memory");
-    let tree = DecoderHuffmanTree::from_probabilities::<u64, _>(histogram.counts());
+    let mut out = vec![0; symbols.len()];
     group.throughput(Throughput::Bytes(symbols.len() as u64));
     group.sample_size(10);
-    group.bench_function(BenchmarkId::new("constriction", entropy), |b| {
-        let fresh = || DefaultQueueDecoder::from_compressed(Cursor::new_at_write_beginning(words.clone()));
-        let run = |mut decoder: DefaultQueueDecoder| {
-            let decoded = decoder.decode_iid_symbols(symbols.len(), &tree);
-            decoded.map(|symbol| symbol.expect("just encoded")).sum::<usize>()
-        };
-        b.iter_batched(fresh, run, BatchSize::LargeInput);
+    let (plain, block_len) = (PlainDecoder::new(code), FOUR_STREAMS_FROM - 1);
+    let blocks: Vec<_> = symbols.chunks(block_len).map(|block| code.encode(block).expect("known")).collect();
+    group.bench_function(BenchmarkId::new("plain_table", entropy), |b| {
+        b.iter(|| {
+            let parts = blocks.iter().zip(out.chunks_mut(block_len));
+            parts.for_each(|(block, part)| plain.decode(block, part));
+        });
     });
+    let words = constriction_encode(symbols, histogram);
+    group.bench_function(BenchmarkId::new("constriction", entropy), |b| {
+        b.iter(|| constriction_decode(&words, histogram, &mut out));
+    });
+}
+
+/// One layer's stream: in each iteration all is made anew from bytes, tables too.
+fn lenet(c: &mut Criterion, name: &str, symbols: &[u8]) {
+    let peers = Peers::new(symbols);
+    let mut group = c.benchmark_group("huffman/lenet");
+    group.throughput(Throughput::Bytes(symbols.len() as u64));
+    let mut out = vec![0; symbols.len()];
+    for (peer, mut decode) in peers.decoders() {
+        group.bench_function(BenchmarkId::new(peer, name), |b| b.iter(|| decode(&mut out)));
+    }
+    let mut bytes = Vec::new();
+    CodedSymbols::encode(symbols, 0).write(&mut bytes);
+    group.bench_function(BenchmarkId::new("coded_symbols", name), |b| {
+        b.iter(|| {
+            let coded = CodedSymbols::read(&bytes, symbols.len(), 0).expect("just written");
+            coded.decode_range(0..symbols.len(), &mut out).expect("just written");
+        });
+    });
+    for (ours, coder) in [("huffman", Coder::Huffman), ("rans", Coder::Rans)] {
+        let frame = compress_with(symbols, &Config::new(coder));
+        group.bench_function(BenchmarkId::new(ours, name), |b| {
+            b.iter(|| {
+                Frame::read(&frame).and_then(|frame| frame.decode_into(&mut out)).expect("just written")
+            });
+        });
+    }
 }
 
 fn encode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogram: &Histogram) {
@@ -182,29 +180,12 @@ fn encode(c: &mut Criterion, entropy: &str, symbols: &[u8], code: &Code, histogr
     });
 }
 
-fn constriction_encode(symbols: &[u8], histogram: &Histogram) -> DefaultQueueEncoder {
-    let tree = EncoderHuffmanTree::from_probabilities::<u64, _>(histogram.counts());
-    let mut encoder = DefaultQueueEncoder::new();
-    encoder.encode_iid_symbols(symbols.iter().map(|&symbol| usize::from(symbol)), &tree).expect("known");
-    encoder
-}
-
 /// Runs `f` where rayon has one thread, as the peers have.
 fn one_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     static POOL: std::sync::LazyLock<rayon::ThreadPool> = std::sync::LazyLock::new(|| {
         rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread")
     });
     POOL.install(f)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "lengths are far below 2^53")]
-fn bits_per_symbol(n_bytes: usize) -> f64 {
-    8.0 * n_bytes as f64 / N as f64
-}
-
-#[allow(clippy::print_stdout, reason = "sizes stand beside the speeds")]
-fn report(entropy: &str, name: &str, bits: f64) {
-    println!("huffman/size/{name}/{entropy}: {bits:.4} bits a symbol");
 }
 
 criterion_group!(benches, huffman);

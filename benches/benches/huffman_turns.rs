@@ -25,6 +25,7 @@ mod streams;
 #[path = "huffman/turns.rs"]
 mod turns;
 
+use huff0::Path;
 use peers::{BLOCK_LEN, Huff0Blocks};
 use turns::{Options, Turns, header, size_row};
 
@@ -56,7 +57,7 @@ fn sizes(options: &Options, entropy: &str, symbols: &[u8]) {
     }
     let n = symbols.len();
     size_row("entropy", entropy, Histogram::of(symbols).entropy_bits_per_symbol());
-    size_row("huff0", entropy, bits(Huff0Blocks::encode(symbols).len_bytes(), n));
+    size_row("huff0", entropy, bits(huff0_len(&Huff0Blocks::encode(symbols)), n));
     for (name, coder) in [("huffman", Coder::Huffman), ("rans", Coder::Rans)] {
         size_row(name, entropy, bits(compress_with(symbols, &Config::new(coder)).len(), n));
     }
@@ -67,12 +68,18 @@ fn bits(n_bytes: usize, n_symbols: usize) -> f64 {
     8.0 * n_bytes as f64 / n_symbols as f64
 }
 
+fn huff0_len(blocks: &Huff0Blocks) -> usize {
+    blocks.blocks.iter().map(Vec::len).sum()
+}
+
 fn decode(options: &Options, entropy: &str, symbols: &[u8]) {
     let (blocks, one) = (Huff0Blocks::encode(symbols), pool(1));
     let mut turns = Turns::new(options, "decode", entropy, symbols.len());
-    for (name, assembly) in [("huff0", true), ("huff0 in C", false)] {
+    let paths =
+        [("huff0", Path::Assembly), ("huff0 in C", Path::C), ("huff0 in C without BMI2", Path::PlainC)];
+    for (name, path) in paths {
         let (blocks, mut coder) = (&blocks, huff0::Huff0::new());
-        turns.add(name, symbols, move |out| blocks.decode(&mut coder, out, assembly));
+        turns.add(name, symbols, move |out| blocks.decode(&mut coder, out, path));
     }
     for (name, coder) in [("huffman", Coder::Huffman), ("rans", Coder::Rans)] {
         let bytes = compress_with(symbols, &Config::new(coder));
@@ -139,13 +146,17 @@ fn lenet(options: &Options, name: &str, symbols: &[u8]) {
     let n = symbols.len();
     let peers = peers::Peers::new(symbols);
     size_row("entropy", name, Histogram::of(symbols).entropy_bits_per_symbol());
-    peers.report(name);
+    size_row("huff0", name, bits(huff0_len(&peers.huff0), n));
+    size_row("zstd -19", name, bits(peers.zstd.len(), n));
+    size_row("constriction", name, bits(size_of_val(&peers.constriction[..]), n));
     let coded = CodedSymbols::encode(symbols, 0);
     let mut archived = Vec::new();
     coded.write(&mut archived);
     size_row("coded symbols", name, bits(archived.len(), n));
     let mut turns = Turns::new(options, "lenet decode", name, n);
-    peers.add_decoders(&mut turns);
+    for (peer, decode) in peers.decoders() {
+        turns.add(peer, symbols, decode);
+    }
     turns.add("coded symbols", symbols, |out| {
         let coded = CodedSymbols::read(&archived, out.len(), 0).expect("just written");
         coded.decode_range(0..out.len(), out).expect("just written");
@@ -164,7 +175,7 @@ fn lenet(options: &Options, name: &str, symbols: &[u8]) {
     }
     turns.run();
     let mut turns = Turns::new(options, "lenet encode", name, n);
-    peers.add_encoders(&mut turns);
+    encoding_peers(&mut turns, symbols);
     let mut buffer = Vec::new();
     turns.add("coded symbols", &[], move |_| {
         buffer.clear();
@@ -178,4 +189,18 @@ fn lenet(options: &Options, name: &str, symbols: &[u8]) {
         });
     }
     turns.run();
+}
+
+/// Adds the peers' encoders, histograms and tables included.
+fn encoding_peers<'a>(turns: &mut Turns<'a>, symbols: &'a [u8]) {
+    let (mut coder, mut buffer) = (huff0::Huff0::new(), vec![0; 2 * BLOCK_LEN]);
+    turns.add("huff0", &[], move |_| {
+        coder.encode(symbols, &mut buffer);
+    });
+    turns.add("zstd -1", &[], move |_| {
+        zstd::bulk::compress(symbols, 1).expect("zstd");
+    });
+    turns.add("constriction", &[], move |_| {
+        peers::constriction_encode(symbols, &Histogram::of(symbols));
+    });
 }

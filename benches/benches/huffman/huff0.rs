@@ -31,6 +31,26 @@ unsafe extern "C" {
 const BMI2: i32 = 1;
 const NO_ASSEMBLY: i32 = 1 << 4;
 
+/// Which of zstd's decoders runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Path {
+    Assembly,
+    /// C, compiled for BMI2.
+    C,
+    /// C for any x86-64.
+    PlainC,
+}
+
+impl Path {
+    fn flags(self) -> i32 {
+        match self {
+            Self::Assembly => BMI2,
+            Self::C => BMI2 | NO_ASSEMBLY,
+            Self::PlainC => NO_ASSEMBLY,
+        }
+    }
+}
+
 /// Four streams, words of at most 11 bits, a table in each block of at most 128 KiB: as in zstd's frames.
 pub(crate) struct Huff0 {
     workspace: Vec<u64>,
@@ -69,7 +89,7 @@ impl Huff0 {
     }
 
     /// Decodes a block of exactly the symbols of `dst`.
-    pub(crate) fn decode(&mut self, src: &[u8], dst: &mut [u8], assembly: bool) {
+    pub(crate) fn decode(&mut self, src: &[u8], dst: &mut [u8], path: Path) {
         // What HUF_CREATE_STATIC_DTABLEX2 puts there: how large the table may become.
         self.decode_table[0] = 12 * 0x0100_0001;
         // SAFETY: lengths are those of the slices; the table has HUF_DTABLE_SIZE(12) entries.
@@ -82,7 +102,7 @@ impl Huff0 {
                 src.len(),
                 self.workspace.as_mut_ptr(),
                 size_of_val(&self.workspace[..]),
-                if assembly { BMI2 } else { BMI2 | NO_ASSEMBLY },
+                path.flags(),
             )
         };
         assert_eq!(code, dst.len(), "huff0 decodes its own block");

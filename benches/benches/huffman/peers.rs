@@ -5,9 +5,8 @@ use constriction::symbol::huffman::{DecoderHuffmanTree, EncoderHuffmanTree};
 use constriction::symbol::{DefaultQueueDecoder, DefaultQueueEncoder, ReadBitStream, WriteBitStream};
 use nnc_huffman::{Code, FOUR_STREAMS_FROM, Histogram};
 
-use crate::huff0::Huff0;
+use crate::huff0::{Huff0, Path};
 use crate::plain::PlainDecoder;
-use crate::turns::{Turns, size_row};
 
 /// Symbols to a block, as in zstd.
 pub(crate) const BLOCK_LEN: usize = 1 << 17;
@@ -15,7 +14,7 @@ pub(crate) const BLOCK_LEN: usize = 1 << 17;
 /// A stream in huff0's blocks, each with its table.
 #[derive(Clone)]
 pub(crate) struct Huff0Blocks {
-    blocks: Vec<Vec<u8>>,
+    pub(crate) blocks: Vec<Vec<u8>>,
 }
 
 impl Huff0Blocks {
@@ -28,13 +27,9 @@ impl Huff0Blocks {
         Self { blocks: blocks.collect() }
     }
 
-    pub(crate) fn len_bytes(&self) -> usize {
-        self.blocks.iter().map(Vec::len).sum()
-    }
-
-    pub(crate) fn decode(&self, coder: &mut Huff0, out: &mut [u8], assembly: bool) {
+    pub(crate) fn decode(&self, coder: &mut Huff0, out: &mut [u8], path: Path) {
         let parts = self.blocks.iter().zip(out.chunks_mut(BLOCK_LEN));
-        parts.for_each(|(block, part)| coder.decode(block, part, assembly));
+        parts.for_each(|(block, part)| coder.decode(block, part, path));
     }
 }
 
@@ -57,26 +52,25 @@ pub(crate) fn constriction_decode(words: &[u32], histogram: &Histogram, out: &mu
 }
 
 /// A stream as each peer codes it.
-pub(crate) struct Peers<'a> {
-    symbols: &'a [u8],
+pub(crate) struct Peers {
     histogram: Histogram,
-    huff0: Huff0Blocks,
-    zstd: Vec<u8>,
-    constriction: Vec<u32>,
+    pub(crate) huff0: Huff0Blocks,
+    pub(crate) zstd: Vec<u8>,
+    /// Without a table.
+    pub(crate) constriction: Vec<u32>,
     table: Vec<u8>,
     plain: Vec<u8>,
 }
 
-impl<'a> Peers<'a> {
+impl Peers {
     /// Codes `symbols`, fewer than [`FOUR_STREAMS_FROM`].
-    pub(crate) fn new(symbols: &'a [u8]) -> Self {
+    pub(crate) fn new(symbols: &[u8]) -> Self {
         assert!(symbols.len() < FOUR_STREAMS_FROM, "the plain decoder reads one stream");
         let histogram = Histogram::of(symbols);
         let code = Code::from_histogram(&histogram);
         let mut table = Vec::new();
         code.write_table(&mut table);
         Self {
-            symbols,
             huff0: Huff0Blocks::encode(symbols),
             zstd: zstd::bulk::compress(symbols, 19).expect("zstd"),
             constriction: constriction_encode(symbols, &histogram),
@@ -86,49 +80,32 @@ impl<'a> Peers<'a> {
         }
     }
 
-    /// Prints the peers' sizes; constriction's and the plain decoder's are without a table.
-    pub(crate) fn report(&self, stream: &str) {
-        let sizes = [
-            ("huff0", self.huff0.len_bytes()),
-            ("zstd -19", self.zstd.len()),
-            ("constriction", size_of_val(&self.constriction[..])),
-        ];
-        for (name, n_bytes) in sizes {
-            size_row(name, stream, crate::bits(n_bytes, self.symbols.len()));
-        }
-    }
-
-    /// Adds the decoders, tables included.
-    pub(crate) fn add_decoders<'b>(&'b self, turns: &mut Turns<'b>) {
-        for (name, assembly) in [("huff0", true), ("huff0 in C", false)] {
+    /// What decodes, tables included.
+    pub(crate) fn decoders(&self) -> Vec<(&'static str, Run<'_>)> {
+        let huff0 = |path| -> Run<'_> {
             let mut coder = Huff0::new();
-            turns.add(name, self.symbols, move |out| self.huff0.decode(&mut coder, out, assembly));
-        }
-        turns.add("zstd -19", self.symbols, |out| {
-            zstd::bulk::decompress_to_buffer(&self.zstd, out).expect("zstd");
-        });
-        turns.add("constriction", self.symbols, |out| {
-            constriction_decode(&self.constriction, &self.histogram, out);
-        });
-        turns.add("plain table", self.symbols, |out| {
-            let (code, _) = Code::read_table(&self.table).expect("just written");
-            PlainDecoder::new(&code).decode(&self.plain, out);
-        });
-    }
-
-    /// Adds the encoders, histograms and tables included.
-    pub(crate) fn add_encoders<'b>(&'b self, turns: &mut Turns<'b>) {
-        let (mut coder, mut buffer) = (Huff0::new(), vec![0; 2 * BLOCK_LEN]);
-        turns.add("huff0", &[], move |_| {
-            coder.encode(self.symbols, &mut buffer);
-        });
-        for (name, level) in [("zstd -1", 1), ("zstd -19", 19)] {
-            turns.add(name, &[], move |_| {
-                zstd::bulk::compress(self.symbols, level).expect("zstd");
-            });
-        }
-        turns.add("constriction", &[], |_| {
-            constriction_encode(self.symbols, &Histogram::of(self.symbols));
-        });
+            Box::new(move |out| self.huff0.decode(&mut coder, out, path))
+        };
+        vec![
+            ("huff0", huff0(Path::Assembly)),
+            ("huff0 in C", huff0(Path::C)),
+            (
+                "zstd -19",
+                Box::new(|out| {
+                    zstd::bulk::decompress_to_buffer(&self.zstd, out).expect("zstd");
+                }),
+            ),
+            ("constriction", Box::new(|out| constriction_decode(&self.constriction, &self.histogram, out))),
+            (
+                "plain table",
+                Box::new(|out| {
+                    let (code, _) = Code::read_table(&self.table).expect("just written");
+                    PlainDecoder::new(&code).decode(&self.plain, out);
+                }),
+            ),
+        ]
     }
 }
+
+/// A decoder of one stream.
+pub(crate) type Run<'a> = Box<dyn FnMut(&mut [u8]) + 'a>;

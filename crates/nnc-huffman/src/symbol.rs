@@ -23,9 +23,9 @@ pub trait Symbol:
     /// The symbol with the low [`BITS`](Self::BITS) bits of `value`.
     fn truncate_from(value: u16) -> Self;
 
-    /// Puts the low 6 bytes of `packed`, lowest first, to the front of `out`: six bytes or three `u16`.
+    /// Puts the bytes of `packed`, lowest first, to the front of `out`: eight bytes or four `u16`.
     #[doc(hidden)]
-    fn unpack(packed: u64, out: &mut [Self]);
+    fn unpack(packed: u64, out: &mut [Self; 8]);
 
     /// Makes symbols of the bytes of `packed`, lowest first.
     #[doc(hidden)]
@@ -54,8 +54,8 @@ impl Symbol for u8 {
     }
 
     #[inline(always)]
-    fn unpack(packed: u64, out: &mut [Self]) {
-        out[..6].copy_from_slice(&packed.to_le_bytes()[..6]);
+    fn unpack(packed: u64, out: &mut [Self; 8]) {
+        *out = packed.to_le_bytes();
     }
 
     #[inline(always)]
@@ -87,9 +87,8 @@ impl Symbol for u16 {
     }
 
     #[inline(always)]
-    fn unpack(packed: u64, out: &mut [Self]) {
-        let bytes = packed.to_le_bytes();
-        for (slot, pair) in out[..3].iter_mut().zip(bytes.as_chunks::<2>().0) {
+    fn unpack(packed: u64, out: &mut [Self; 8]) {
+        for (slot, pair) in out.iter_mut().zip(packed.to_le_bytes().as_chunks::<2>().0) {
             *slot = Self::from_le_bytes(*pair);
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn decode<S: Symbol, const N: usize>(
     if table.has_bytes {
         while step(&table.entries, lanes, S::spread) {}
     } else {
-        while step(&table.entries, lanes, put_words) {}
+        while step(&table.entries, lanes, S::unpack) {}
     }
 }
 
@@ -117,14 +117,6 @@ fn step<S: Symbol, const N: usize>(
         lane.n_done += n_symbols;
     }
     true
-}
-
-/// Puts three symbols of 16 bits, and a fourth that means nothing.
-#[inline(always)]
-fn put_words<S: Symbol>(packed: u64, out: &mut [S; STORE]) {
-    for (slot, pair) in out.iter_mut().zip(packed.to_le_bytes().as_chunks::<2>().0) {
-        *slot = S::truncate_from(u16::from_le_bytes(*pair));
-    }
 }
 
 const _: () = assert!((PER_REFILL - 1) * SYMBOL_BYTES < STEP - STORE && (STEP - STORE).is_power_of_two());

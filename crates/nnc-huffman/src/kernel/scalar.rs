@@ -3,7 +3,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "the low bits of a word are what is wanted")]
 
 use super::{N_STATES, n_states};
-use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS, max_symbols};
+use crate::multi::{MultiTable, N_ENTRIES, SYMBOL_BYTES, TABLE_BITS};
 use crate::rans::{DecodeSlot, EncodeSymbol, FREQ_BITS, LEAST_STATE};
 use crate::symbol::Symbol;
 
@@ -26,26 +26,85 @@ impl Place {
 
     /// The next 57 bits or more, the first one highest; zeros after the last one.
     fn window(self, stream: &[u8]) -> u64 {
+        if self.n_left > 56 {
+            return self.full_window(stream);
+        }
+        // Fewer than 8 bytes, so that nothing is shifted out below.
         let end = self.n_left.div_ceil(8);
-        let bytes = match stream[..end].last_chunk() {
-            Some(&bytes) => u64::from_le_bytes(bytes),
-            // Fewer than 8 bytes, so that nothing is shifted out below.
-            None => {
-                stream[..end].iter().rfold(0, |bits, &byte| bits << 8 | u64::from(byte))
-                    << ((64 - 8 * end) % 64)
-            }
-        };
-        bytes << (8 * end - self.n_left)
+        let bytes = stream[..end].iter().rfold(0, |bits, &byte| bits << 8 | u64::from(byte));
+        bytes << ((64 - 8 * end) % 64) << (8 * end - self.n_left)
     }
+
+    /// As [`window`](Self::window), where 57 bits or more are left.
+    #[inline(always)]
+    fn full_window(self, stream: &[u8]) -> u64 {
+        let end = self.n_left.div_ceil(8);
+        let bytes = stream[..end].last_chunk().expect("57 bits or more are in 8 bytes");
+        u64::from_le_bytes(*bytes) << (self.n_left.wrapping_neg() % 8)
+    }
+}
+
+/// Streams that are decoded side by side: with more, what changes would leave the registers.
+const GROUP: usize = 3;
+
+/// Symbols that a lookup writes, whatever it counts, and those that a step needs room for.
+const STORE: usize = 8;
+const STEP: usize = 40;
+
+const _: () = assert!((PER_REFILL - 1) * SYMBOL_BYTES < STEP - STORE && (STEP - STORE).is_power_of_two());
+
+/// Where one stream is, and how much of its run is written.
+struct Lane<'a, 'o, S> {
+    stream: &'a [u8],
+    place: Place,
+    out: &'o mut [S],
+    n_done: usize,
 }
 
 pub(super) fn decode_huffman<S: Symbol>(table: &MultiTable, streams: &[&[u8]], out: &mut [S]) -> bool {
     let run = run_len(out.len(), streams.len());
     let mut runs = out.chunks_mut(run);
-    streams.iter().all(|stream| match Place::start(stream) {
-        Some(place) => finish(table, stream, place, runs.next().unwrap_or_default()),
-        None => false,
-    })
+    let lanes = streams.iter().map(|stream| {
+        let out = runs.next().unwrap_or_default();
+        Some(Lane { stream, place: Place::start(stream)?, out, n_done: 0 })
+    });
+    let Some(mut lanes) = lanes.collect::<Option<Vec<_>>>() else { return false };
+    for group in lanes.as_chunks_mut::<GROUP>().0 {
+        while step(table.entries::<S>(), group) {}
+    }
+    lanes.into_iter().all(|lane| finish(table, lane.stream, lane.place, &mut lane.out[lane.n_done..]))
+}
+
+/// Four lookups of each lane; `false` where one is too near its end.
+#[inline(always)]
+fn step<S: Symbol, const N: usize>(entries: &[u64; N_ENTRIES], lanes: &mut [Lane<'_, '_, S>; N]) -> bool {
+    if !lanes.iter().all(|lane| lane.place.n_left >= 64 && lane.out.len() - lane.n_done >= STEP) {
+        return false;
+    }
+    let mut windows: [u64; N] = std::array::from_fn(|i| lanes[i].place.full_window(lanes[i].stream));
+    let (mut n_bits, mut n_symbols) = ([0usize; N], [0usize; N]);
+    let parts = lanes
+        .each_mut()
+        .map(|lane| lane.out[lane.n_done..].first_chunk_mut::<STEP>().expect("the room was seen above"));
+    for _ in 0..PER_REFILL {
+        for i in 0..N {
+            let entry = entries[top(windows[i])];
+            // At most three times six symbols come before the last store, so that the remainder changes nothing.
+            let at = n_symbols[i] % (STEP - STORE);
+            S::unpack(
+                entry >> 16,
+                parts[i][at..].first_chunk_mut().expect("a store's room after any remainder"),
+            );
+            windows[i] <<= entry & 63;
+            n_bits[i] += usize::from(entry as u8);
+            n_symbols[i] += usize::from((entry >> 8) as u8);
+        }
+    }
+    for ((lane, n_bits), n_symbols) in lanes.iter_mut().zip(n_bits).zip(n_symbols) {
+        lane.place.n_left -= n_bits;
+        lane.n_done += n_symbols;
+    }
+    true
 }
 
 /// Symbols of each stream but the last.
@@ -54,22 +113,11 @@ pub(super) fn run_len(n: usize, n_streams: usize) -> usize {
 }
 
 /// Decodes what is left of a stream, which must be exactly the symbols of `out`.
-pub(super) fn finish<S: Symbol>(table: &MultiTable, stream: &[u8], mut place: Place, out: &mut [S]) -> bool {
-    let entries = table.entries::<S>();
-    let n_fast = PER_REFILL * max_symbols::<S>();
-    let mut n_done = 0;
-    while place.n_left >= 64 && out.len() - n_done >= n_fast {
-        let mut window = place.window(stream);
-        for _ in 0..PER_REFILL {
-            let entry = entries[top(window)];
-            S::unpack(entry >> 16, &mut out[n_done..n_done + max_symbols::<S>()]);
-            let (n_bits, n_symbols) = (entry as u8, (entry >> 8) as u8);
-            window <<= n_bits;
-            place.n_left -= usize::from(n_bits);
-            n_done += usize::from(n_symbols);
-        }
-    }
-    finish_slowly(table, stream, place, &mut out[n_done..])
+pub(super) fn finish<S: Symbol>(table: &MultiTable, stream: &[u8], place: Place, out: &mut [S]) -> bool {
+    let mut lane = [Lane { stream, place, out, n_done: 0 }];
+    while step(table.entries::<S>(), &mut lane) {}
+    let [lane] = lane;
+    finish_slowly(table, stream, lane.place, &mut lane.out[lane.n_done..])
 }
 
 /// As [`finish`], word by word where an entry has more than there is.
@@ -90,7 +138,7 @@ fn finish_slowly<S: Symbol>(table: &MultiTable, stream: &[u8], mut place: Place,
         if n_bits > place.n_left {
             return false;
         }
-        let mut symbols = [S::default(); SYMBOL_BYTES];
+        let mut symbols = [S::default(); STORE];
         S::unpack(entry >> 16, &mut symbols);
         out[n_done..n_done + n_symbols].copy_from_slice(&symbols[..n_symbols]);
         n_done += n_symbols;
