@@ -2,8 +2,8 @@
 //!
 //! | module | holds | source |
 //! |---|---|---|
-//! | [`importance`] | how much an entry matters | Han 2015 |
-//! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
+//! | [`importance`] | how much an entry, a group or an output matters | Han 2015, and those named there |
+//! | [`select`] | scores → masks, per layer, row or all layers; exact counts, ties by index | Han 2015, Distiller |
 //! | [`granularity`] | what is pruned as one | Mao 2017; Anwar 2015 |
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
@@ -68,6 +68,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/filter-pruning.md")]
 struct FilterPruningPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/pruning-criteria.md")]
+struct PruningCriteriaPage;
 
 pub mod dead;
 pub mod dense_sparse_dense;
