@@ -62,7 +62,7 @@ type Scores = dyn Fn(&str, &Tensor) -> Result<Vec<f32>> + Send + Sync;
 /// Exactly `floor(sparsity · groups)` groups are pruned, of each weight or of all together. It has no state of its own: masks
 /// are saved by the [`MaskedSource`](crate::MaskedSource), and sparsities follow from the step, so a resumed run is exact.
 /// A [`KeepBest`](nnc_core::train::KeepBest) in the same run may end with an epoch before the last update, and so with its
-/// masks: score only epochs behind [`SparsitySchedule::last_update`].
+/// masks: let its score be −∞ while the masks are denser than the schedule's end.
 ///
 /// # Example
 /// Half of the weights `ip1.weight` and `ip2.weight`, by magnitude, gradually over the first 100 steps:
