@@ -39,13 +39,13 @@ pub(super) fn compare(pruned: &Params, names: &[String], bits: &[u32]) -> Result
         let choices = choices(pruned.tensor(name)?, &config, &mut Rng::keyed(0, "unused", &[]))?;
         layers.push(LayerChoices { name: name.clone(), sensitivity: 1.0, choices });
     }
-    let uniform = bits.iter().map(|&bits| uniform(&layers, bits)).collect::<Result<_>>()?;
+    let uniform: Vec<Uniform> = bits.iter().map(|&bits| uniform(&layers, bits)).collect::<Result<_>>()?;
     let total = |i: fn(usize) -> usize| -> u64 {
         layers.iter().map(|layer| layer.choices[i(layer.choices.len())].bytes).sum()
     };
     let (least, most) = (total(|_| 0), total(|n| n - 1));
     // Even steps of the logarithm: most of the curve is at its low end.
-    let budgets: Vec<u64> = (0..=N_BUDGETS)
+    let mut budgets: Vec<u64> = (0..=N_BUDGETS)
         .map(|i| {
             let ratio = most as f64 / least as f64;
             #[allow(
@@ -57,6 +57,10 @@ pub(super) fn compare(pruned: &Params, names: &[String], bits: &[u32]) -> Result
             budget
         })
         .collect();
+    // Where the two can be compared.
+    budgets.extend(uniform.iter().map(|uniform| uniform.bytes));
+    budgets.sort_unstable();
+    budgets.dedup();
     Ok(Budgets { layers: names.to_vec(), uniform, curve: curve(&layers, &budgets)? })
 }
 

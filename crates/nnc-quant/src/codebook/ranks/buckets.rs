@@ -22,8 +22,11 @@ const MIN_CHUNK: usize = 1 << 18;
 /// Tasks at most: each has a table of 256 KiB.
 const MAX_CHUNKS: usize = 32;
 
-/// Weights from which a bucket is sorted by counting its 65,536 possible values.
-const COUNTING_FROM: usize = 1 << 12;
+/// Weights from which a bucket is sorted by its two bytes, one after the other: 256 counters must not cost more than comparing.
+const RADIX_FROM: usize = 1 << 8;
+
+/// Weights from which it is sorted by counting its 65,536 possible values.
+const COUNTING_FROM: usize = 1 << 16;
 
 pub(in super::super) struct Buckets {
     /// For each bucket, the rank of its first weight; and the number of weights.
@@ -109,12 +112,49 @@ fn sort(mut lows: &mut [u16], starts: &[usize]) {
         buckets.push(bucket);
         lows = rest;
     }
-    buckets.into_par_iter().for_each_init(Vec::new, |counts, bucket| {
-        if bucket.len() < COUNTING_FROM { bucket.sort_unstable() } else { counting_sort(bucket, counts) }
+    buckets.into_par_iter().for_each_init(Scratch::default, |scratch, bucket| match bucket.len() {
+        0..RADIX_FROM => bucket.sort_unstable(),
+        RADIX_FROM..COUNTING_FROM => radix_sort(bucket, &mut scratch.lows),
+        _ => counting_sort(bucket, &mut scratch.counts),
     });
 }
 
-/// Sorts by counting; `counts` is scratch.
+/// What the sort of a bucket needs beside it.
+#[derive(Default)]
+struct Scratch {
+    lows: Vec<u16>,
+    counts: Vec<u32>,
+}
+
+/// Sorts by the lower bytes into `scratch`, then by the upper bytes back; each step keeps the order of equals.
+fn radix_sort(lows: &mut [u16], scratch: &mut Vec<u16>) {
+    let bytes = |low: u16| low.to_le_bytes().map(usize::from);
+    let mut next = [[0_usize; 256]; 2];
+    for &low in &*lows {
+        let [lower, upper] = bytes(low);
+        next[0][lower] += 1;
+        next[1][upper] += 1;
+    }
+    for next in &mut next {
+        let mut total = 0;
+        for place in next {
+            total += std::mem::replace(place, total);
+        }
+    }
+    scratch.resize(lows.len(), 0);
+    for &low in &*lows {
+        let place = &mut next[0][bytes(low)[0]];
+        scratch[*place] = low;
+        *place += 1;
+    }
+    for &low in &*scratch {
+        let place = &mut next[1][bytes(low)[1]];
+        lows[*place] = low;
+        *place += 1;
+    }
+}
+
+/// Sorts by counting each value; `counts` is scratch.
 fn counting_sort(lows: &mut [u16], counts: &mut Vec<u32>) {
     counts.clear();
     counts.resize(1 << 16, 0);
@@ -233,6 +273,22 @@ mod tests {
                 fast.sum_below(rank).to_bits(),
                 "sum below rank {rank}"
             );
+        }
+    }
+
+    #[test]
+    fn all_three_sorts_sort() {
+        let mut rng = Rng::keyed(2, "ranks", &[]);
+        let mut scratch = Scratch::default();
+        for n in [0, 1, 255, 256, 257, 5_000, COUNTING_FROM, COUNTING_FROM + 1] {
+            for below in [1, 300, 1 << 16] {
+                let lows: Vec<u16> = (0..n).map(|_| u16::try_from(rng.below(below)).unwrap()).collect();
+                let (mut expected, mut by_bytes, mut by_counts) = (lows.clone(), lows.clone(), lows);
+                expected.sort_unstable();
+                radix_sort(&mut by_bytes, &mut scratch.lows);
+                counting_sort(&mut by_counts, &mut scratch.counts);
+                assert!(by_bytes == expected && by_counts == expected, "{n} below {below}");
+            }
         }
     }
 
