@@ -78,7 +78,7 @@ impl Blocks {
                 skips.push(escape);
                 n_skipped -= usize::from(escape);
             }
-            skips.push(u16::try_from(n_skipped).expect("escapes took what exceeds the largest skip"));
+            skips.push(narrow(n_skipped));
             next = block + 1;
         }
         Self::new(size, bits, Arc::new(PackedSymbols::from_symbols(bits, &skips)?))
@@ -140,6 +140,10 @@ pub(crate) fn check_divides(size: usize, n_entries: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("block size", format!("a divisor of {n_entries} entries"), size))
+}
+
+fn narrow(n_skipped: usize) -> u16 {
+    u16::try_from(n_skipped).expect("escapes took what exceeds the largest skip")
 }
 
 /// The skip that stores nothing.

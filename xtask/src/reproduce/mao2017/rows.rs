@@ -91,8 +91,11 @@ fn plots(found: &Found, storage: &dyn Fn(&Point) -> f64) -> Vec<Plot> {
             mark: Mark::LinePoints,
             points: points(curve),
         };
-        let dense =
-            Series { label: "dense".into(), mark: Mark::Points, points: points(&[found.dense.clone()]) };
+        let dense = Series {
+            label: "dense".into(),
+            mark: Mark::Points,
+            points: points(std::slice::from_ref(&found.dense)),
+        };
         found.curves.iter().map(curve).chain([dense]).collect()
     };
     let plot = |name: &str, title: &str, caption: &str, x: &str, series| Plot {
