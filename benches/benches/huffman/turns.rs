@@ -26,10 +26,13 @@ impl Options {
     }
 }
 
+/// Does one turn on the symbols' buffer.
+type Turn<'a> = Box<dyn FnMut(&mut [u8]) + 'a>;
+
 /// One coder: what a turn of it does to the symbols' buffer, and the seconds of its turns.
 struct Coder<'a> {
     name: String,
-    run: Box<dyn FnMut(&mut [u8]) + 'a>,
+    run: Turn<'a>,
     seconds: Vec<f64>,
 }
 
