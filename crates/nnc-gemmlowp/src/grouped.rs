@@ -7,7 +7,7 @@ use crate::job::max_sum;
 use crate::kernel::{Block, Columns, DEPTH_STEP, Finish, GROUP, Isa, Kernel, PANEL, Rows};
 use crate::matrix::check_product;
 use crate::pack::{Byte, Panels, pack_rows, row_stride};
-use crate::parallel::{Grid, for_each};
+use crate::parallel::Grid;
 use crate::place::Place;
 use crate::{Error, MatMut, MatRef, Result, scratch};
 
@@ -162,8 +162,7 @@ impl<L: Byte> Product<'_, L> {
         let grid = Grid::new(self.lhs.matrix.rows(), self.rhs.panels.len(), depth.max(1), self.kernel);
         // A group that begins in the middle of what the kernel reads at once reads as far beyond the row.
         let stride = row_stride(depth + DEPTH_STEP);
-        for_each(grid.n_tasks(), grid.is_parallel(), |task| {
-            let (rows, panels) = grid.task(task);
+        grid.for_each(|rows, panels| {
             scratch::bytes(rows.len() * stride, |data| {
                 pack_rows(self.lhs.matrix, rows.start, data, stride);
                 panels.for_each(|panel| self.run_panel(data, stride, rows.clone(), panel));

@@ -11,7 +11,7 @@ use crate::matrix::check_product;
 use crate::multiplier::Multiplier;
 use crate::output::{self, Element, Per, Stage};
 use crate::pack::row_stride;
-use crate::parallel::{Grid, for_each};
+use crate::parallel::Grid;
 use crate::place::Place;
 use crate::scratch;
 use crate::{Error, MatMut, Order, Result};
@@ -108,10 +108,7 @@ impl<'a, L: Lhs, O: Element> Job<'a, L, O> {
     /// Multiplies.
     pub(crate) fn run(&self) {
         let grid = Grid::new(self.lhs.n_rows(), self.rhs.panels.len(), self.rhs.depth().max(1), self.kernel);
-        for_each(grid.n_tasks(), grid.is_parallel(), |task| {
-            let (rows, panels) = grid.task(task);
-            self.run_task(rows, panels);
-        });
+        grid.for_each(|rows, panels| self.run_task(rows, panels));
     }
 
     /// Multiplies `rows` and the columns of `panels`.

@@ -1,6 +1,9 @@
 //! Work cut into tasks. No element is summed by two of them, so how it is cut changes no bit.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::kernel::{Kernel, PANEL};
 
@@ -17,7 +20,13 @@ const MIN_TILES: usize = 8;
 const MAX_BYTES: usize = 512 << 10;
 
 /// Nanoseconds of work for which waking another thread pays.
-const WORTH_NS: usize = 10_000;
+const WORTH_NS: usize = 40_000;
+
+/// Nanoseconds of work for which a thread pays that is still awake.
+const WORTH_AWAKE_NS: usize = 10_000;
+
+/// Nanoseconds for which rayon's threads look for work before they sleep, at least.
+const AWAKE_NS: u64 = 5_000;
 
 /// Nanoseconds of work in a task at least.
 const TASK_NS: usize = 2_500;
@@ -32,6 +41,8 @@ pub(crate) struct Grid {
     rows_per_task: usize,
     n_panels: usize,
     panels_per_task: usize,
+    /// Nanoseconds of work, about.
+    ns: usize,
     parallel: bool,
 }
 
@@ -41,7 +52,7 @@ impl Grid {
         let (products_per_ns, tile_rows) = (kernel.products_per_ns(), kernel.tile_rows());
         let rhs_bytes = n_panels.saturating_mul(PANEL).saturating_mul(depth);
         let ns = n_rows.saturating_mul(rhs_bytes) / products_per_ns + rhs_bytes / BYTES_PER_NS;
-        let parallel = ns >= WORTH_NS && has_threads();
+        let parallel = (ns >= WORTH_NS || ns >= WORTH_AWAKE_NS && is_awake()) && has_threads();
         let max_rows = (MAX_BYTES / depth).next_multiple_of(tile_rows).max(MIN_ROWS);
         let tasks = if parallel { TASKS.min(ns / TASK_NS) } else { 1 };
         let blocks = tasks.min(n_rows / MIN_ROWS.max(MIN_TILES * tile_rows));
@@ -52,12 +63,18 @@ impl Grid {
         let blocks = n_rows.div_ceil(rows_per_task).max(1);
         let ranges = (tasks / blocks).clamp(1, n_panels.max(1));
         let panels_per_task = n_panels.div_ceil(ranges).max(1);
-        Self { n_rows, rows_per_task, n_panels, panels_per_task, parallel }
+        Self { n_rows, rows_per_task, n_panels, panels_per_task, ns, parallel }
     }
 
-    /// Whether another thread pays.
-    pub(crate) fn is_parallel(&self) -> bool {
-        self.parallel
+    /// Runs `run` for the rows and panels of each task, in the caller's rayon pool where that pays.
+    pub(crate) fn for_each(&self, run: impl Fn(Range<usize>, Range<usize>) + Send + Sync) {
+        for_each(self.n_tasks(), self.parallel, |idx| {
+            let (rows, panels) = self.task(idx);
+            run(rows, panels);
+        });
+        if self.ns >= WORTH_AWAKE_NS && has_threads() {
+            LAST_END.store(now(), Ordering::Relaxed);
+        }
     }
 
     fn ranges(&self) -> usize {
@@ -65,12 +82,12 @@ impl Grid {
     }
 
     /// Tasks.
-    pub(crate) fn n_tasks(&self) -> usize {
+    fn n_tasks(&self) -> usize {
         self.n_rows.div_ceil(self.rows_per_task) * self.ranges()
     }
 
     /// Rows and panels of a task.
-    pub(crate) fn task(&self, idx: usize) -> (Range<usize>, Range<usize>) {
+    fn task(&self, idx: usize) -> (Range<usize>, Range<usize>) {
         let (row, panel) =
             (idx / self.ranges() * self.rows_per_task, idx % self.ranges() * self.panels_per_task);
         (
@@ -78,6 +95,20 @@ impl Grid {
             panel..(panel + self.panels_per_task).min(self.n_panels),
         )
     }
+}
+
+/// When the last product ended that an awake thread would have paid for, by [`now`].
+static LAST_END: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds since the first call.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whether products follow one another so closely that a thread that shares one is awake for the next.
+fn is_awake() -> bool {
+    now().saturating_sub(LAST_END.load(Ordering::Relaxed)) < AWAKE_NS
 }
 
 /// Whether the caller's pool has more than one thread.
@@ -89,7 +120,7 @@ fn has_threads() -> bool {
 }
 
 /// Runs `run` for 0 to `n` − 1, in the caller's rayon pool where `parallel` says that it pays.
-pub(crate) fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sync) {
+fn for_each(n: usize, parallel: bool, run: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "parallel")]
     if parallel && n > 1 {
         use rayon::iter::{IntoParallelIterator, ParallelIterator};

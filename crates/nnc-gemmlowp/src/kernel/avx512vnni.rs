@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::half::{Half, load};
+use super::half::{Half, is_plain, load};
 use super::{Block, Constants, GROUP, Line};
 
 /// Rows that are multiplied at once: 6 × 4 sums, 4 columns' bytes and one row's fill 29 of 32 registers.
@@ -237,8 +237,30 @@ unsafe fn finish_rows<const NV: usize>(
     row: usize,
     sums: &[[__m512i; NV]],
 ) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        if is_plain(block, constants) {
+            finish_rows_as::<true, NV>(block, constants, row, sums);
+        } else {
+            finish_rows_as::<false, NV>(block, constants, row, sums);
+        }
+    }
+}
+
+/// [`finish_rows`] where the finish is or is not plain.
+///
+/// # Safety
+/// As there; `PLAIN` must be [`is_plain`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn finish_rows_as<const PLAIN: bool, const NV: usize>(
+    block: &Block<'_>,
+    constants: &Constants,
+    row: usize,
+    sums: &[[__m512i; NV]],
+) {
     for line in (0..NV).step_by(2) {
-        let half = Half::<false>::new(block, constants, line);
+        let half = Half::<PLAIN>::new(block, constants, line);
         let next = (line + 1).min(NV - 1);
         for (i, rows) in sums.chunks(2).enumerate() {
             let [first, last] = [rows[0], rows[rows.len() - 1]];
