@@ -27,7 +27,7 @@ mod turns;
 
 use huff0::Path;
 use peers::{BLOCK_LEN, Huff0Blocks};
-use turns::{Options, Turns, header, size_row};
+use turns::{Options, Turns, count_row, header, size_row};
 
 fn main() {
     let options = Options::from_args(std::env::args().skip(1));
@@ -145,6 +145,7 @@ fn threads(options: &Options, entropy: &str, symbols: &[u8]) {
 fn lenet(options: &Options, name: &str, symbols: &[u8]) {
     let n = symbols.len();
     let peers = peers::Peers::new(symbols);
+    count_row(name, n);
     size_row("entropy", name, Histogram::of(symbols).entropy_bits_per_symbol());
     size_row("huff0", name, bits(huff0_len(&peers.huff0), n));
     size_row("zstd -19", name, bits(peers.zstd.len(), n));

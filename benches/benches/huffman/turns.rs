@@ -104,3 +104,8 @@ pub(crate) fn header(options: &Options) {
 pub(crate) fn size_row(coder: &str, stream: &str, bits: f64) {
     println!("huffman,size,{stream},{coder},exact,bits a symbol,{bits:.4},");
 }
+
+#[allow(clippy::print_stdout, reason = "the rows are the result")]
+pub(crate) fn count_row(stream: &str, n_symbols: usize) {
+    println!("huffman,size,{stream},symbols,exact,symbols,{n_symbols},");
+}

@@ -57,7 +57,7 @@ pub enum Kind {
     Huffman,
     /// rANS states and words.
     Rans,
-    /// One-symbol-a-lookup Huffman, for large alphabets.
+    /// Huffman streams with words of up to 16 bits, for large alphabets.
     Wide,
     /// An adaptive binary code, for small blocks.
     Adaptive,

@@ -4,6 +4,9 @@
 //! codeword is. Longer codewords (up to 16 bits, only in alphabets of more than 512 symbols or on request) leave a mark in
 //! the table and are found by comparing with the first codeword of each length.
 //!
+//! Where there are symbols enough and no codeword is longer, most of a stream is decoded several symbols a lookup
+//! (`kernel/forward.rs`), and only its end this way.
+//!
 //! Q: Why is this safe on hostile bytes? A: A complete code gives each bit pattern a symbol, so lookups cannot fail; the
 //! caller's slice says how many there are; and a reader past its end yields zeros until the count of consumed bits,
 //! checked in the slow tail only, exposes it.

@@ -142,7 +142,8 @@ pub fn compress_into<S: Symbol>(symbols: &[S], config: &Config, out: &mut Vec<u8
 
 /// Decodes a frame of at most `max_symbols` symbols.
 ///
-/// The bound is the caller's because a constant stream of any length is a few bytes.
+/// The bound is the caller's because a constant stream of any length is a few bytes. Beside the output, at most 192 KiB
+/// and 128 bytes for each byte of `frame` are allocated.
 ///
 /// # Errors
 /// [`Error::WrongMagic`] and [`Error::UnsupportedVersion`] for other formats, [`Error::TooManySymbols`] beyond the bound,

@@ -112,6 +112,9 @@ impl<'a> Frame<'a> {
 
     /// Decodes block `index` to `out`, which has the length of its [range](Self::block_range).
     ///
+    /// Allocates at most 128 KiB, of which the thread keeps 96 KiB for the next block, and a byte a symbol where `u16`
+    /// symbols are all below 256.
+    ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a block that there is not, another length, or the other symbol type; for corrupt
     /// bytes [`Error::CountMismatch`], [`Error::UnexpectedEnd`], [`Error::Kraft`] or [`Error::Corrupt`].
@@ -128,6 +131,8 @@ impl<'a> Frame<'a> {
     }
 
     /// Decodes all symbols to `out`, blocks in parallel (feature `parallel`).
+    ///
+    /// Allocates as [`decode_block`](Self::decode_block) on each thread, and at most 128 bytes for each block.
     ///
     /// # Errors
     /// As [`decode_block`](Self::decode_block).

@@ -17,6 +17,9 @@ const PER_BYTE: usize = 128;
 /// Bytes that decoding a block to the caller's bytes allocates at most, where its table is of bytes too.
 const BLOCK: usize = 128 << 10;
 
+/// Bytes for each of many blocks that are decoded in one call.
+const PER_BLOCK: usize = 128;
+
 /// Runs `work` in a pool of one thread, whose allocations are the ones counted.
 fn peak_on_one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> (T, usize) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -139,6 +142,17 @@ fn decoding_to_the_callers_memory_allocates_tables_only() {
         assert_eq!(out, wide);
         assert!(peak <= BLOCK, "{peak} bytes for {n} coded symbols");
     }
+}
+
+#[test]
+fn decoding_many_blocks_allocates_a_list_of_them() {
+    let symbols: Vec<u8> = (0..1u32 << 20).map(|i| (i.wrapping_mul(i) >> 7) as u8 % 31).collect();
+    let bytes = compress_with(&symbols, &Config::new(Coder::Huffman).with_block_bits(8).unwrap());
+    let frame = Frame::read(&bytes).unwrap();
+    let mut out = vec![0u8; symbols.len()];
+    let ((), peak) = peak_on_one_thread(|| frame.decode_into(&mut out).unwrap());
+    assert_eq!(out, symbols);
+    assert!(peak <= BLOCK + PER_BLOCK * frame.n_blocks(), "{peak} bytes for {} blocks", frame.n_blocks());
 }
 
 proptest! {
