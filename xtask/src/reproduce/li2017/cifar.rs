@@ -47,7 +47,7 @@ struct Curves {
     direct: Vec<Vec<Found>>,
     /// Per layer, over the shares of [`Plan::retrained`].
     retrained: Vec<Vec<Found>>,
-    /// Over the shares of [`Plan::controls`]; of random filters the mean over draws.
+    /// Over the shares of [`Plan::controls`], the mean over layers and, of random filters, draws.
     smallest: Vec<Found>,
     random: Vec<Found>,
     largest: Vec<Found>,
@@ -116,7 +116,12 @@ impl Bench<'_> {
         let per_layer =
             |found: Vec<Found>| found.chunks(found.len() / LAYERS.len()).map(<[Found]>::to_vec).collect();
         let (direct, retrained) = (per_layer(next()), per_layer(next()));
-        let (smallest, random, largest) = (next(), next(), next());
+        // Point i is of share i modulo their number.
+        let n_shares = plan.controls.len();
+        let per_share = |found: Vec<Found>| -> Vec<Found> {
+            (0..n_shares).map(|share| mean(found.iter().skip(share).step_by(n_shares))).collect()
+        };
+        let (smallest, random, largest) = (per_share(next()), per_share(next()), per_share(next()));
         let accuracy = 100.0 - self.errors(&self.whole()?, data.validation(), plan.n_validation)?.percent();
         Ok(Curves {
             whole: Found { accuracy, flop_cut: 0.0 },
@@ -124,7 +129,7 @@ impl Bench<'_> {
             direct,
             retrained,
             smallest,
-            random: random.chunks(plan.n_random).map(mean).collect(),
+            random,
             largest,
             independent: next(),
             greedy: next(),
@@ -178,7 +183,7 @@ impl Bench<'_> {
                 n_epochs: point.n_epochs,
                 schedule: Schedule::Constant { lr: self.plan.lr },
                 optimizer: OptimizerConfig::sgd(self.plan.weight_decay),
-                clip_norm: Some(self.plan.clip_norm),
+                clip_norm: None,
             };
             fit(
                 &mut trainee,
@@ -212,10 +217,12 @@ impl Bench<'_> {
     }
 }
 
-fn mean(found: &[Found]) -> Found {
-    let n = found.len() as f64;
-    Found {
-        accuracy: found.iter().map(|f| f.accuracy).sum::<f64>() / n,
-        flop_cut: found.iter().map(|f| f.flop_cut).sum::<f64>() / n,
+fn mean<'a>(found: impl Iterator<Item = &'a Found>) -> Found {
+    let (mut n, mut accuracy, mut flop_cut) = (0.0, 0.0, 0.0);
+    for found in found {
+        n += 1.0;
+        accuracy += found.accuracy;
+        flop_cut += found.flop_cut;
     }
+    Found { accuracy: accuracy / n, flop_cut: flop_cut / n }
 }

@@ -19,12 +19,11 @@ pub(in super::super) struct Plan {
     pub(super) batch: usize,
     pub(super) lr: f64,
     pub(super) weight_decay: f64,
-    pub(super) clip_norm: f64,
     /// Shares cut from one layer at a time, without retraining.
     pub(super) direct: Vec<f64>,
     /// Shares cut from one layer at a time, with retraining.
     pub(super) retrained: Vec<f64>,
-    /// Shares cut from all layers, by three orders, without retraining.
+    /// Shares cut from one layer at a time, by three orders, without retraining.
     pub(super) controls: Vec<f64>,
     pub(super) n_random: usize,
     /// Shares cut from all layers by the two selections, with retraining.
@@ -78,12 +77,11 @@ impl Plan {
             n_validation: 1_000,
             n_test: 10_000,
             batch: 64,
-            lr: 1e-3,
+            lr: 1e-2,
             weight_decay: 5e-4,
-            clip_norm: 1.0,
             direct: vec![0.2, 0.4, 0.6, 0.8],
             retrained: vec![0.8],
-            controls: vec![0.2, 0.4],
+            controls: vec![0.4, 0.8],
             n_random: 2,
             high: vec![0.7, 0.8],
             trade_off: vec![0.2, 0.4, 0.6],
@@ -92,12 +90,12 @@ impl Plan {
         };
         match profile {
             Profile::Smoke => Self {
-                n_train: 3 * 64,
-                n_validation: 200,
-                n_test: 500,
+                n_train: 2 * 64,
+                n_validation: 100,
+                n_test: 200,
                 direct: vec![0.5],
                 retrained: vec![0.5],
-                controls: vec![0.4],
+                controls: vec![0.5],
                 n_random: 1,
                 high: vec![0.8],
                 trade_off: vec![0.4],
@@ -111,7 +109,7 @@ impl Plan {
                 n_validation: 5_000,
                 direct: (1..10).map(|tenths| f64::from(tenths) / 10.0).collect(),
                 retrained: vec![0.2, 0.4, 0.6, 0.8, 0.9],
-                controls: (1..7).map(|tenths| f64::from(tenths) / 10.0).collect(),
+                controls: (1..10).step_by(2).map(|tenths| f64::from(tenths) / 10.0).collect(),
                 n_random: 3,
                 high: vec![0.6, 0.7, 0.8, 0.9],
                 trade_off: (1..9).map(|tenths| f64::from(tenths) / 10.0).collect(),
@@ -130,28 +128,25 @@ impl Plan {
             greedy,
             n_epochs,
         };
-        let layer_by_layer = |shares: &[f64], n_epochs| -> Vec<Point> {
-            let of_layer = |layer| {
-                shares.iter().map(move |&share| point(&[layer], share, Control::Smallest, false, n_epochs))
-            };
+        let layer_by_layer = |shares: &[f64], control, n_epochs| -> Vec<Point> {
+            let of_layer =
+                |layer| shares.iter().map(move |&share| point(&[layer], share, control, false, n_epochs));
             LAYERS.into_iter().flat_map(of_layer).collect()
         };
-        let whole = |shares: &[f64], control, greedy, n_epochs| -> Vec<Point> {
-            shares.iter().map(|&share| point(&LAYERS, share, control, greedy, n_epochs)).collect()
+        let whole = |shares: &[f64], greedy| -> Vec<Point> {
+            shares.iter().map(|&share| point(&LAYERS, share, Control::Smallest, greedy, 1)).collect()
         };
-        let draws = |share| (0..self.n_random as u64).map(move |i| (share, self.seed + i));
-        let random = self.controls.iter().flat_map(|&share| draws(share));
+        let draws = (0..self.n_random as u64).map(|i| Control::Random(self.seed + i));
+        let random = draws.flat_map(|draw| layer_by_layer(&self.controls, draw, 0)).collect();
         vec![
-            ("one layer at a time", layer_by_layer(&self.direct, 0)),
-            ("one layer at a time, retrained", layer_by_layer(&self.retrained, 1)),
-            ("smallest filters", whole(&self.controls, Control::Smallest, false, 0)),
-            (
-                "random filters",
-                random.map(|(share, seed)| point(&LAYERS, share, Control::Random(seed), false, 0)).collect(),
-            ),
-            ("largest filters", whole(&self.controls, Control::Largest, false, 0)),
-            ("independent selection", whole(&self.high, Control::Smallest, false, 1)),
-            ("greedy selection", whole(&self.high, Control::Smallest, true, 1)),
+            ("one layer at a time", layer_by_layer(&self.direct, Control::Smallest, 0)),
+            ("one layer at a time, retrained", layer_by_layer(&self.retrained, Control::Smallest, 1)),
+            // Most of these stand in the first line; a sweep computes a point once.
+            ("smallest filters", layer_by_layer(&self.controls, Control::Smallest, 0)),
+            ("random filters", random),
+            ("largest filters", layer_by_layer(&self.controls, Control::Largest, 0)),
+            ("independent selection", whole(&self.high, false)),
+            ("greedy selection", whole(&self.high, true)),
             (
                 "whole network, retrained",
                 (0..self.trade_off.len()).map(|i| self.trade_off_point(i)).collect(),
@@ -167,6 +162,24 @@ impl Plan {
             control: Control::Smallest,
             greedy: true,
             n_epochs: self.n_epochs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_controls_smallest_points_are_those_of_the_direct_curve() {
+        for profile in [Profile::Smoke, Profile::Quick, Profile::Full] {
+            let plan = Plan::new(profile, 1);
+            let json = |point: &Point| serde_json::to_string(point).unwrap();
+            let points = plan.points();
+            let direct: Vec<String> = points[0].1.iter().map(json).collect();
+            assert!(points[2].1.iter().map(json).all(|point| direct.contains(&point)), "{profile:?}");
+            assert_eq!(points[3].1.len(), plan.n_random * points[4].1.len());
+            assert_eq!(points[0].1.len(), LAYERS.len() * plan.direct.len());
         }
     }
 }

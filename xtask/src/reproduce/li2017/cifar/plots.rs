@@ -78,9 +78,9 @@ fn orders(plan: &Plan, curves: &Curves) -> Plot {
     Plot {
         name: "accuracy-by-order".into(),
         title: "Smallest, random and largest filters".into(),
-        caption: "Every convolution loses the same share, without retraining; random is a mean over draws."
+        caption: "One convolution at a time, without retraining; means over the convolutions and, of random filters, draws."
             .into(),
-        chart: xy("filters cut, % of each layer", series.to_vec()),
+        chart: xy("filters cut, % of the layer", series.to_vec()),
     }
 }
 
