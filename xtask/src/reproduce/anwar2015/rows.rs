@@ -58,13 +58,23 @@ impl Tested<'_> {
         row.note(&format!("mean of {} draws: {}", each.len(), each.join(", ")))
     }
 
-    /// Points of error before retraining that the search gains over the other two, on images that it has not seen.
+    /// Points of error before retraining that the search gains over the other two, on images that it has not seen; less than
+    /// the standard error of counting shows nothing.
     fn gains(&self, profile: Profile) -> Vec<Row> {
-        let rule = if profile == Profile::Smoke { Rule::Report } else { Rule::AtLeast(0.0) };
-        let direct = |method: &str| self.percent(method, STAGES[0].1).0;
+        let which = STAGES[0].1;
+        let n_samples = self.outcomes.first().map_or(0, |outcome| which(outcome).n_samples) as f64;
+        let direct = |method: &str| self.percent(method, which).0;
         let gain = |over: &str| {
             let metric = format!("{}/gain-over-{over}", self.setting.name);
-            Row::new(metric, direct(over) - direct("particle"), "points", Better::Higher, rule)
+            let (ours, theirs) = (direct("particle"), direct(over));
+            // Of two counts out of n, in per cent of n.
+            let standard_error = ((ours + theirs) * 100.0 / n_samples).sqrt();
+            let rule = match profile {
+                Profile::Smoke => Rule::Report,
+                Profile::Quick | Profile::Full => Rule::AtLeast(standard_error),
+            };
+            Row::new(metric, theirs - ours, "points", Better::Higher, rule)
+                .note("held to the standard error of the two counts")
         };
         vec![gain("magnitude"), gain("random")]
     }

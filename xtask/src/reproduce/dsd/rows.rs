@@ -45,14 +45,18 @@ fn errors(model: &ModelPlan, seeds: &[&Tested<'_>]) -> Vec<Row> {
     Variant::ALL.into_iter().map(row).collect()
 }
 
-/// Points of test error that DSD gains, within each seed; the paper's claim is that they are above 0.
+/// Points of test error that DSD gains, within each seed; the paper's claim is that they are above 0, and a mean that is not
+/// above its own standard error does not show that.
 fn gains(profile: Profile, model: &ModelPlan, seeds: &[&Tested<'_>]) -> Vec<Row> {
-    let rule = if profile == Profile::Smoke { Rule::Report } else { Rule::AtLeast(0.0) };
     let row = |over: Variant| {
         let metric = format!("{}/dsd-gain-over-{}", model.model.name(), over.name());
-        over_seeds(metric, "points", Better::Higher, rule, seeds, |run| {
-            run.test_percent(over) - run.test_percent(Variant::Dsd)
-        })
+        let gain = |run: &Tested<'_>| run.test_percent(over) - run.test_percent(Variant::Dsd);
+        let gains: Vec<f64> = seeds.iter().map(|run| gain(run)).collect();
+        let rule = match profile {
+            Profile::Smoke => Rule::Report,
+            Profile::Quick | Profile::Full => Rule::AtLeast(deviation(&gains) / (gains.len() as f64).sqrt()),
+        };
+        over_seeds(metric, "points", Better::Higher, rule, seeds, gain)
     };
     [Variant::Dense, Variant::DenseAsLong, Variant::OneRun].into_iter().map(row).collect()
 }
@@ -88,15 +92,24 @@ fn over_seeds(
     figure: impl Fn(&Tested<'_>) -> f64,
 ) -> Row {
     let figures: Vec<f64> = seeds.iter().map(|run| figure(run)).collect();
-    let n = figures.len().max(1) as f64;
-    let mean = figures.iter().sum::<f64>() / n;
-    let row = Row::new(metric, mean, unit, better, rule);
+    let row = Row::new(metric, mean(&figures), unit, better, rule);
     if figures.len() < 2 {
         return row;
     }
-    let deviation = (figures.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+    let deviation = deviation(&figures);
     let each: Vec<String> = figures.iter().map(|x| format!("{x:.2}")).collect();
     row.note(&format!("mean of {} seeds: {}; standard deviation {deviation:.3}", each.len(), each.join(", ")))
+}
+
+fn mean(figures: &[f64]) -> f64 {
+    figures.iter().sum::<f64>() / figures.len().max(1) as f64
+}
+
+/// The standard deviation of what `figures` are a sample of; 0 of one figure.
+fn deviation(figures: &[f64]) -> f64 {
+    let mean = mean(figures);
+    let squares: f64 = figures.iter().map(|x| (x - mean).powi(2)).sum();
+    (squares / figures.len().saturating_sub(1).max(1) as f64).sqrt()
 }
 
 impl Printed {
@@ -180,7 +193,7 @@ mod tests {
         let plan = Plan::new(Profile::Quick, 1);
         let model = &plan.models[0];
         // Dense, sparse, DSD, as long, in one run.
-        let runs = [tested(model, 0, [30, 25, 20, 22, 10]), tested(model, 3, [20, 25, 16, 18, 14])];
+        let runs = [tested(model, 0, [30, 25, 20, 24, 10]), tested(model, 3, [20, 25, 16, 15, 14])];
         let rows = rows(&plan, &runs);
         check_rows(&rows).unwrap();
         let found = |what: &str| {
@@ -189,7 +202,8 @@ mod tests {
         for (what, ours, verdict) in [
             ("dsd-error", 1.8, Verdict::Reported),
             ("dsd-gain-over-dense", 0.7, Verdict::Holds),
-            ("dsd-gain-over-dense-as-long", 0.2, Verdict::Holds),
+            // 0.4 and -0.1: above 0, but by less than their standard error.
+            ("dsd-gain-over-dense-as-long", 0.15, Verdict::Fails),
             ("dsd-gain-over-one-run", -0.6, Verdict::Fails),
             ("surplus-zeros", -3.0, Verdict::Fails),
             ("change-as-masks-go", 0.0, Verdict::Holds),
