@@ -9,3 +9,6 @@ mod source;
 pub use activation::{ActivationRange, FakeQuant, hang, hang_calibrated};
 pub use operator::{fake_quantize, fake_quantize_weight};
 pub use source::{FakeQuantSource, WeightQuant};
+
+#[cfg(test)]
+mod tests;

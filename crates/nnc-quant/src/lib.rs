@@ -31,6 +31,10 @@
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/quantization.md")]
+struct QuantizationPage;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/weight-sharing.md")]
 struct WeightSharingPage;
 

@@ -10,7 +10,7 @@ use nnc_core::{Error, Result};
 use rayon::prelude::*;
 
 use super::Extremes;
-use super::min_max::{PIECE, not_finite};
+use super::min_max::PIECE;
 use crate::affine::Interval;
 
 /// Bins of one sign; the greatest |x| lies in the upper half of them.
@@ -24,21 +24,26 @@ const MIN_EXPONENT: i32 = -126;
 const MAX_EXPONENT: i32 = 128 - BIN_BITS.cast_signed();
 
 /// Numbers whose extremes and bins are found while they are in the nearest cache.
-const BLOCK: usize = 1 << 12;
+const BLOCK: usize = 1 << 11;
+
+/// Numbers that are counted between two looks at whether 32 bits still hold the counts.
+const MAX_PENDING: usize = u32::MAX as usize;
 
 /// Tables that are counted in side by side: neighbours are often equal, and a count has to be stored before it is read again.
 const N_TABLES: usize = 4;
 
 /// Counts of the numbers seen, in at most 2 × 2048 bins; zeros are counted apart.
 ///
-/// Memory: 32 KiB.
-#[derive(Debug, Clone, PartialEq)]
+/// Memory: 96 KiB.
+#[derive(Debug, Clone)]
 pub struct Histogram {
     extremes: Extremes,
-    exponent: i32,
-    /// The bins of the positive numbers, then those of the negative ones.
+    /// The bins of the positive numbers, then those of the negative ones; the zeros are in the first.
     counts: Vec<u64>,
     n_zeros: u64,
+    /// Counts that are not in `counts` yet; the exponent is that of both.
+    pending: Tables,
+    n_pending: usize,
 }
 
 /// The numbers between two bounds.
@@ -70,9 +75,10 @@ impl Histogram {
     pub fn new() -> Self {
         Self {
             extremes: Extremes::default(),
-            exponent: MIN_EXPONENT,
             counts: vec![0; 2 * N_BINS],
             n_zeros: 0,
+            pending: Tables::new(MIN_EXPONENT),
+            n_pending: 0,
         }
     }
 
@@ -83,25 +89,38 @@ impl Histogram {
 
     /// The width of a bin: between 1/2048 and 1/1024 of the greatest |x|.
     pub fn bin_width(&self) -> f64 {
-        f64::from(self.exponent).exp2()
+        f64::from(self.pending.exponent).exp2()
     }
 
     /// Counts `values`.
     ///
-    /// Cost: two passes over memory blocks in the nearest cache.
+    /// Cost: three passes over blocks in the nearest cache, in pieces on several threads where there are many.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when a value is not finite; nothing is counted then.
     pub fn observe(&mut self, values: &[f32]) -> Result<()> {
-        let count = |piece: &[f32]| Tables::count(piece, self.exponent);
-        let pieces: Result<Vec<Tables>> = if values.len() <= PIECE {
-            count(values).map(|tables| vec![tables])
-        } else {
-            values.par_chunks(PIECE).map(count).collect()
+        let extremes = Extremes::of(values)?;
+        self.extremes.merge(&extremes);
+        let Some(interval) = extremes.interval() else { return Ok(()) };
+        self.widen(exponent_for(interval.max_abs()));
+        if values.len() <= PIECE {
+            if self.n_pending + values.len() > MAX_PENDING {
+                self.settle();
+            }
+            self.n_pending += values.len();
+            self.n_zeros += self.pending.count(values);
+            return Ok(());
+        }
+        let exponent = self.pending.exponent;
+        let count = |piece: &[f32]| {
+            let mut tables = Tables::new(exponent);
+            let n_zeros = tables.count(piece);
+            (tables, n_zeros)
         };
-        // The error names an index in its block.
-        for piece in pieces.map_err(|_| not_finite(values))? {
-            self.add(&piece);
+        let pieces: Vec<(Tables, u64)> = values.par_chunks(PIECE).map(count).collect();
+        for (tables, n_zeros) in pieces {
+            tables.add_to(&mut self.counts);
+            self.n_zeros += n_zeros;
         }
         Ok(())
     }
@@ -109,9 +128,9 @@ impl Histogram {
     /// Counts what `other` has counted.
     pub fn merge(&mut self, other: &Self) {
         self.extremes.merge(&other.extremes);
-        self.widen(other.exponent);
-        let shift = shift_between(other.exponent, self.exponent);
-        for (i, &count) in other.counts.iter().enumerate() {
+        self.widen(other.pending.exponent);
+        let shift = shift_between(other.pending.exponent, self.pending.exponent);
+        for (i, count) in other.settled().into_iter().enumerate() {
             self.counts[widened(i, shift)] += count;
         }
         self.n_zeros += other.n_zeros;
@@ -120,7 +139,9 @@ impl Histogram {
     /// The bins that hold something, from the least numbers to the greatest.
     pub fn bins(&self) -> Vec<Bin> {
         let width = self.bin_width();
-        let (positive, negative) = self.counts.split_at(N_BINS);
+        let mut counts = self.settled();
+        counts[0] -= self.n_zeros;
+        let (positive, negative) = counts.split_at(N_BINS);
         let filled = |counts: &[u64]| -> Vec<(usize, u64)> {
             counts.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect()
         };
@@ -136,31 +157,39 @@ impl Histogram {
         bins
     }
 
-    fn add(&mut self, piece: &Tables) {
-        self.extremes.merge(&piece.extremes);
-        self.widen(piece.exponent);
-        for i in 0..2 * N_BINS {
-            self.counts[i] += piece.counts.iter().map(|table| u64::from(table[i])).sum::<u64>();
-        }
-        // They were counted as numbers near 0 first.
-        self.counts[0] -= piece.n_zeros;
-        self.n_zeros += piece.n_zeros;
+    /// All counts.
+    fn settled(&self) -> Vec<u64> {
+        let mut counts = self.counts.clone();
+        self.pending.add_to(&mut counts);
+        counts
+    }
+
+    /// Moves the pending counts to the others.
+    fn settle(&mut self) {
+        self.counts = self.settled();
+        self.pending = Tables::new(self.pending.exponent);
+        self.n_pending = 0;
     }
 
     /// Makes the bins at least 2^`exponent` wide.
     fn widen(&mut self, exponent: i32) {
-        let shift = shift_between(self.exponent, exponent);
+        let shift = shift_between(self.pending.exponent, exponent);
         if shift > 0 {
-            widen_table(&mut self.counts, shift);
-            self.exponent = exponent;
+            self.settle();
+            self.pending.exponent = exponent;
+            for idx in 0..self.counts.len() {
+                // Bins only move towards the front, so each is read before it is written.
+                let count = std::mem::take(&mut self.counts[idx]);
+                self.counts[widened(idx, shift)] += count;
+            }
         }
     }
 
     pub(super) fn save(&self, state: &mut Params) -> Result<()> {
         self.extremes.save(state)?;
-        state.insert_number("exponent", f64::from(self.exponent))?;
+        state.insert_number("exponent", f64::from(self.pending.exponent))?;
         let mut counts: Vec<i64> = Vec::with_capacity(self.counts.len() + 1);
-        for &count in self.counts.iter().chain([&self.n_zeros]) {
+        for count in self.settled().into_iter().chain([self.n_zeros]) {
             counts.push(i64::try_from(count).expect("fewer than 2^63 numbers were seen"));
         }
         let n = counts.len();
@@ -187,73 +216,80 @@ impl Histogram {
             return Err(corrupt("counts without extremes"));
         }
         let n_zeros = counts.pop().expect("its length was checked");
+        if n_zeros > counts[0] {
+            return Err(corrupt("more zeros than numbers near 0"));
+        }
         #[allow(clippy::cast_possible_truncation, reason = "a whole number in a small range")]
         let exponent = exponent as i32;
-        Ok(Self { extremes, exponent, counts, n_zeros })
+        Ok(Self { extremes, counts, n_zeros, pending: Tables::new(exponent), n_pending: 0 })
     }
 }
 
-/// Counts of one piece of the numbers, which one thread sees.
+/// Counts of 32 bits, in tables side by side.
+#[derive(Debug, Clone)]
 struct Tables {
-    extremes: Extremes,
     exponent: i32,
-    counts: Vec<[u32; 2 * N_BINS]>,
-    n_zeros: u64,
+    counts: Box<[[u32; 2 * N_BINS]; N_TABLES]>,
 }
 
 impl Tables {
-    /// Counts at most [`PIECE`] numbers in bins of at least 2^`exponent`.
-    fn count(piece: &[f32], exponent: i32) -> Result<Self> {
-        let counts = vec![[0; 2 * N_BINS]; N_TABLES];
-        let mut tables = Self { extremes: Extremes::default(), exponent, counts, n_zeros: 0 };
-        for block in piece.chunks(BLOCK) {
-            let extremes = Extremes::of_piece(block)?;
-            let Some(interval) = extremes.interval() else { continue };
-            tables.extremes.merge(&extremes);
-            tables.widen(exponent_for(interval.max_abs()));
-            tables.count_block(block);
-        }
-        Ok(tables)
+    /// Nothing counted, in bins of 2^`exponent`.
+    fn new(exponent: i32) -> Self {
+        Self { exponent, counts: Box::new([[0; 2 * N_BINS]; N_TABLES]) }
     }
 
-    fn widen(&mut self, exponent: i32) {
-        let shift = shift_between(self.exponent, exponent);
-        if shift > 0 {
-            self.counts.iter_mut().for_each(|table| widen_table(table, shift));
-            self.exponent = exponent;
-        }
-    }
-
-    fn count_block(&mut self, block: &[f32]) {
+    /// Counts numbers that lie in the bins; returns how many of them are 0, which are in the first bin.
+    fn count(&mut self, values: &[f32]) -> u64 {
         let per_bin = f32::from_bits((127 - self.exponent).cast_unsigned() << 23);
-        self.n_zeros += u64::from(block.iter().map(|&x| u32::from(x == 0.0)).sum::<u32>());
-        let mut idx = [0_u16; BLOCK];
-        for (idx, &x) in idx.iter_mut().zip(block) {
-            *idx = bin_of(x, per_bin);
+        let mut idx = [0_u32; BLOCK];
+        let mut n_zeros = 0;
+        for block in values.chunks(BLOCK) {
+            let mut n_zeros_here = 0;
+            for (idx, &x) in idx.iter_mut().zip(block) {
+                n_zeros_here += u32::from(x == 0.0);
+                *idx = bin_of(x, per_bin);
+            }
+            n_zeros += u64::from(n_zeros_here);
+            self.count_bins(&idx[..block.len()]);
         }
-        let (quads, rest) = idx[..block.len()].as_chunks::<N_TABLES>();
-        let [a, b, c, d] = self.counts.as_mut_slice() else { unreachable!("there are four tables") };
+        n_zeros
+    }
+
+    fn count_bins(&mut self, idx: &[u32]) {
+        let (quads, rest) = idx.as_chunks::<N_TABLES>();
+        // The remainder changes nothing; it shows that no index is out of bounds.
+        let bin = |idx: u32| idx as usize % (2 * N_BINS);
+        let [a, b, c, d] = &mut *self.counts;
         for quad in quads {
-            // The remainders change nothing; they show that no index is out of bounds.
-            a[usize::from(quad[0]) % (2 * N_BINS)] += 1;
-            b[usize::from(quad[1]) % (2 * N_BINS)] += 1;
-            c[usize::from(quad[2]) % (2 * N_BINS)] += 1;
-            d[usize::from(quad[3]) % (2 * N_BINS)] += 1;
+            a[bin(quad[0])] += 1;
+            b[bin(quad[1])] += 1;
+            c[bin(quad[2])] += 1;
+            d[bin(quad[3])] += 1;
         }
         for &idx in rest {
-            a[usize::from(idx)] += 1;
+            a[bin(idx)] += 1;
+        }
+    }
+
+    fn add_to(&self, counts: &mut [u64]) {
+        let [a, b, c, d] = &*self.counts;
+        for ((((count, &a), &b), &c), &d) in counts.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *count += u64::from(a) + u64::from(b) + u64::from(c) + u64::from(d);
         }
     }
 }
 
-/// The bin of a number below [`N_BINS`] / `per_bin`; both zeros are in the first.
+/// The bin ⌊|x| · `per_bin`⌋ of a number that has one, behind [`N_BINS`] where it is negative; both zeros are in the first.
+///
+/// Without a conversion, which the compiler makes no vectors of: 12 bits of |x| are enough for an integer below 2^11. Added
+/// to 2^11, they stand in the highest bits of the fraction, and the rest below 1 is too short to be rounded up.
 #[inline]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bin's index is below 2^12")]
-fn bin_of(x: f32, per_bin: f32) -> u16 {
-    let sign = ((x + 0.0).to_bits() >> 31) << BIN_BITS;
-    // The factor is a power of two: the product is exact, or below 1 in any case.
-    let magnitude = (x.abs() * per_bin) as i32;
-    sign as u16 | magnitude as u16
+fn bin_of(x: f32, per_bin: f32) -> u32 {
+    const TOP: u32 = 0x7fff_f000;
+    let bits = (x + 0.0).to_bits();
+    let magnitude = f32::from_bits(bits & TOP) * per_bin + N_BINS as f32;
+    let (sign, bin) = (bits >> 31, (magnitude.to_bits() >> (23 - BIN_BITS)) % (1 << BIN_BITS));
+    (sign << BIN_BITS) | bin
 }
 
 /// The exponent of bins that reach beyond `max_abs`, but not twice as far as they need.
@@ -272,10 +308,19 @@ fn widened(idx: usize, shift: u32) -> usize {
     sign + i.checked_shr(shift).unwrap_or(0)
 }
 
-fn widen_table<T: Copy + Default + std::ops::AddAssign>(table: &mut [T], shift: u32) {
-    for idx in 0..table.len() {
-        // Bins only move towards the front, so each has been read before it is written.
-        let count = std::mem::take(&mut table[idx]);
-        table[widened(idx, shift)] += count;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_move_on_before_32_bits_are_full() {
+        let mut histogram = Histogram::new();
+        histogram.observe(&[0.0, 1.0, 1.0, -2.0]).unwrap();
+        histogram.n_pending = MAX_PENDING - 3;
+        histogram.observe(&[1.0, 0.0, 0.5]).unwrap();
+        assert_eq!((histogram.n_pending, histogram.counts.iter().sum::<u64>()), (MAX_PENDING, 0));
+        histogram.observe(&[1.0]).unwrap();
+        assert_eq!((histogram.n_pending, histogram.counts.iter().sum::<u64>()), (1, 7));
+        assert_eq!(histogram.bins().iter().map(|bin| bin.count).collect::<Vec<_>>(), [1.0, 2.0, 1.0, 4.0]);
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::affine::Interval;
 
 /// Numbers from which a second thread pays.
-pub(super) const PIECE: usize = 1 << 18;
+pub(super) const PIECE: usize = 1 << 16;
 
 /// Numbers that are compared side by side.
 const LANES: usize = 16;
@@ -34,7 +34,7 @@ impl Extremes {
     }
 
     /// As [`of`](Self::of), on this thread.
-    pub(super) fn of_piece(values: &[f32]) -> Result<Self> {
+    fn of_piece(values: &[f32]) -> Result<Self> {
         let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
         let mut odd = [0_u32; LANES];
         let (blocks, rest) = values.as_chunks::<LANES>();
@@ -100,7 +100,7 @@ impl From<Interval> for Extremes {
 
 /// The error for the first of `values` that is not finite.
 #[cold]
-pub(super) fn not_finite(values: &[f32]) -> Error {
+fn not_finite(values: &[f32]) -> Error {
     let idx = values.iter().position(|x| !x.is_finite()).expect("one was met");
     Error::invalid("observed numbers", "finite ones", format!("{} at index {idx}", values[idx]))
 }
