@@ -146,11 +146,6 @@ fn narrow(n_skipped: usize) -> u16 {
     u16::try_from(n_skipped).expect("escapes took what exceeds the largest skip")
 }
 
-/// A skip that fits its symbol.
-fn narrow(n_skipped: usize) -> u16 {
-    u16::try_from(n_skipped).expect("escapes took what exceeds the largest skip")
-}
-
 /// The skip that stores nothing.
 fn escape(size: usize, bits: u32) -> Result<u16> {
     if size == 0 {
