@@ -1,13 +1,13 @@
 //! Masks of a 25088×4096 layer by a global threshold, beside a quickselect over indices; SparseGPT of a 4096×4096 layer.
 //!
 //! The peer of SparseGPT is `benches/peers/sparsegpt.py` (PyTorch). That script runs this bench with `NNC_PEER_ROUNDS` set, which
-//! prints `name round seconds MiB` instead of criterion's statistics, the last being the memory that the work adds.
+//! prints `name round seconds cpu-seconds MiB` instead of criterion's statistics, the last being the memory that the work adds.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group};
-use nnc_benches::memory;
+use nnc_benches::process;
 use nnc_core::candle::{Device, Tensor};
 use nnc_core::linalg::Gram;
 use nnc_core::rng::Rng;
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 /// VGG-16's fc6.
 const SHAPE: [usize; 2] = [25_088, 4_096];
+/// One weight in 25 stays.
 const SPARSITY: f64 = 0.96;
 
 /// Normal numbers, one stream a row.
@@ -40,7 +41,8 @@ fn global(weight: &Tensor) -> Mask {
 /// The plain way: a quickselect over a vector of indices.
 fn quickselect(weight: &Tensor) -> Mask {
     let scores = magnitude(weight).expect("a readable weight");
-    let n_pruned = (SPARSITY * scores.len() as f64) as usize;
+    // The floor of the share, as the level pruner takes it.
+    let n_pruned = scores.len() - scores.len() / 25 - usize::from(!scores.len().is_multiple_of(25));
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.select_nth_unstable_by(n_pruned, |&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
     let mut mask = Mask::all(&SHAPE);
@@ -115,11 +117,13 @@ fn main() {
 #[allow(clippy::print_stdout, reason = "these lines are what the peers' script reads")]
 fn report<T>(name: &str, rounds: usize, work: impl Fn() -> T) {
     for round in 0..rounds {
+        let cpu_before = process::cpu_seconds();
         let start = Instant::now();
-        let (bytes, result) = memory::peak_of(&work);
+        let (bytes, result) = process::peak_of(&work);
         let seconds = start.elapsed().as_secs_f64();
+        let cpu = process::cpu_seconds().zip(cpu_before).map_or(f64::NAN, |(after, before)| after - before);
         drop(black_box(result));
         let mib = bytes.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20));
-        println!("{name} {round} {seconds:.4} {mib:.1}");
+        println!("{name} {round} {seconds:.4} {cpu:.2} {mib:.1}");
     }
 }

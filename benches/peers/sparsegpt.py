@@ -56,38 +56,43 @@ def sparse_gpt(weight, hessian):
     return w
 
 
-def ours(rounds):
-    """Seconds of each round of our bench."""
+def ours(threads):
+    """Seconds and processor seconds of a round of our bench."""
     command = ["cargo", "bench", "-q", "--bench", "prune"]
-    env = dict(os.environ, NNC_PEER_ROUNDS=str(rounds), NNC_PEER_ONLY="sparsegpt-4096x4096", RAYON_NUM_THREADS="2")
+    env = dict(os.environ, NNC_PEER_ROUNDS="1", NNC_PEER_ONLY="sparsegpt-4096x4096", RAYON_NUM_THREADS=str(threads))
     lines = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [float(line.split()[2]) for line in lines if line.startswith("sparsegpt-4096x4096")]
+    fields = next(line for line in lines if line.startswith("sparsegpt-4096x4096")).split()
+    return float(fields[2]), float(fields[3])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each side")
     parser.add_argument("--peer-only", action="store_true", help="PyTorch alone")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     generator = torch.Generator().manual_seed(1)
     weight, hessian = torch.randn(N, N, generator=generator), moments(N, 2 * N, generator)
-    sparse_gpt(weight, hessian)
-    peer, mine = [], []
+    print(f"torch {torch.__version__}, {arguments.threads} threads, {N}x{N}, sparsity {SPARSITY}")
+    sides = {"torch": [], "nnc": []}
     for _ in range(arguments.rounds):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         result = sparse_gpt(weight, hessian)
-        peer.append(time.perf_counter() - start)
-        print(f"torch {peer[-1]:.3f} s", flush=True)
+        sides["torch"].append((time.perf_counter() - start, time.process_time() - cpu))
+        assert abs((result == 0).float().mean().item() - SPARSITY) < 0.01
         if not arguments.peer_only:
-            mine += ours(1)
-    assert abs((result == 0).float().mean().item() - SPARSITY) < 0.01
-    print(f"torch {torch.__version__}, 2 threads, {N}x{N}, sparsity {SPARSITY}")
-    for name, seconds in [("torch", peer), ("nnc", mine)]:
-        if seconds:
-            print(f"{name}: median {statistics.median(seconds):.3f} s, minimum {min(seconds):.3f} s")
-    if mine:
-        print(f"ratio: medians {statistics.median(mine) / statistics.median(peer):.3f}, minima {min(mine) / min(peer):.3f}")
+            sides["nnc"].append(ours(arguments.threads))
+        turn = ", ".join(f"{name} {turns[-1][0]:.3f} s ({turns[-1][1]:.2f} cpu)" for name, turns in sides.items() if turns)
+        print(turn, flush=True)
+    for what, i in [("seconds", 0), ("cpu seconds", 1)]:
+        for name, turns in sides.items():
+            if turns:
+                times = [turn[i] for turn in turns]
+                print(f"{name}: {what}, median {statistics.median(times):.3f}, minimum {min(times):.3f}")
+        if sides["nnc"]:
+            minima = [min(turn[i] for turn in turns) for turns in sides.values()]
+            print(f"ratio of minima, {what}: {minima[1] / minima[0]:.3f}")
 
 
 if __name__ == "__main__":

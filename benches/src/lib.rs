@@ -1,4 +1,4 @@
-//! Shared inputs of the benchmarks, what the processor can do at most, and what memory a piece of work takes.
+//! Shared inputs of the benchmarks, what the processor can do at most, and what memory and processor time a piece of work takes.
 
-pub mod memory;
 pub mod peak;
+pub mod process;

@@ -8,6 +8,7 @@
 //! one, `Gaps × Codebook` that of Deep Compression.
 
 mod affine;
+mod blocks;
 mod codebook;
 mod gaps;
 mod order;
@@ -20,6 +21,7 @@ pub mod symbols;
 mod values;
 
 pub use affine::{Affine, AffineGrid, Granularity};
+pub use blocks::{BlockIndices, Blocks};
 pub use codebook::Codebook;
 pub use gaps::{GapCode, GapIndices, Gaps};
 pub use order::Order;

@@ -1,9 +1,9 @@
-//! Pruning: magnitude masks, iterative prune and retrain, dropout adjustment, removal of dead neurons.
+//! Pruning: criteria, granularities and selections; masked training, dropout adjustment, removal of dead neurons.
 //!
 //! | module | holds | source |
 //! |---|---|---|
-//! | [`importance`] | how much an entry matters | Han 2015 |
-//! | [`select`] | scores → masks, exact counts, ties by index | Han 2015, Distiller |
+//! | [`importance`] | how much an entry, a group or an output matters | Han 2015, and those named there |
+//! | [`select`] | scores → masks, per layer, row or all layers; exact counts, ties by index | Han 2015, Distiller |
 //! | [`granularity`] | what is pruned as one | Mao 2017; Anwar 2015 |
 //! | [`mask`] | which entries are kept | |
 //! | [`MaskedSource`] | training under masks, with two gradients | Han 2015; Guo 2016 |
@@ -45,6 +45,10 @@ struct SchedulesPage;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/pruning-criteria.md")]
+struct PruningCriteriaPage;
 
 pub mod dead;
 pub mod dense_sparse_dense;

@@ -86,7 +86,7 @@ impl Experiment for Mao2017 {
         });
         let tested = tested.collect::<nnc_core::Result<Vec<ErrorCount>>>()?;
         progress.fraction(1.0);
-        let mut outcome = rows::outcome(&found, &tested);
+        let mut outcome = rows::outcome(&found, &tested, plan.makes_claims);
         outcome.rows.extend(arithmetic::rows());
         Ok(outcome)
     }

@@ -5,7 +5,7 @@ use bitvec::slice::IterOnes;
 use bitvec::vec::BitVec;
 
 use super::scan::entropy_bits;
-use super::{GapIndices, Gaps};
+use super::{BlockIndices, Blocks, GapIndices, Gaps};
 use crate::Result;
 use crate::footprint::StreamBits;
 
@@ -24,6 +24,8 @@ pub enum Positions {
     Mask(MaskBits),
     /// Relative indices; the slots include fillers.
     Gaps(Gaps),
+    /// One relative index a block; the slots are all entries of the stored blocks.
+    Blocks(Blocks),
 }
 
 impl Positions {
@@ -33,6 +35,8 @@ impl Positions {
             Self::All => n_entries,
             Self::Mask(mask) => mask.count_ones(),
             Self::Gaps(gaps) => gaps.len(),
+            // Whether they fit the weight is checked where it is put together.
+            Self::Blocks(blocks) => blocks.n_blocks().saturating_mul(blocks.size()),
         }
     }
 
@@ -42,6 +46,7 @@ impl Positions {
             Self::All => Form::All(0..n_entries),
             Self::Mask(mask) => Form::Mask(mask.iter_ones()),
             Self::Gaps(gaps) => Form::Gaps(gaps.indices()),
+            Self::Blocks(blocks) => Form::Blocks(blocks.indices()),
         })
     }
 
@@ -58,6 +63,10 @@ impl Positions {
                 let bits = gaps.skips().payload_bits();
                 (StreamBits { bits, entropy_bits: gaps.entropy_bits() }, gaps.skips().table_bits())
             }
+            Self::Blocks(blocks) => {
+                let bits = blocks.skips().payload_bits();
+                (StreamBits { bits, entropy_bits: blocks.entropy_bits() }, blocks.skips().table_bits())
+            }
         }
     }
 }
@@ -71,6 +80,7 @@ enum Form<'a> {
     All(std::ops::Range<usize>),
     Mask(IterOnes<'a, u8, Lsb0>),
     Gaps(GapIndices<'a>),
+    Blocks(BlockIndices<'a>),
 }
 
 impl Iterator for Indices<'_> {
@@ -81,6 +91,7 @@ impl Iterator for Indices<'_> {
             Form::All(range) => range.next().map(Ok),
             Form::Mask(ones) => ones.next().map(Ok),
             Form::Gaps(indices) => indices.next(),
+            Form::Blocks(indices) => indices.next(),
         }
     }
 }

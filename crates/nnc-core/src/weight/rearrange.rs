@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 
+use super::blocks::check_divides;
 use super::order::Walk;
 use super::{
-    Affine, Codebook, Gaps, Half, MaskBits, Order, PackedSymbols, Positions, StoredWeight, Values,
+    Affine, Blocks, Codebook, Gaps, Half, MaskBits, Order, PackedSymbols, Positions, StoredWeight, Values,
     WeightTensor as _,
 };
 use crate::{Error, Result};
@@ -24,6 +25,13 @@ pub enum Form {
         /// Bits of a gap.
         bits: u32,
     },
+    /// The blocks of `size` entries that hold one to keep, with skips of `bits` bits, 1..=16.
+    Blocks {
+        /// Entries of a block, a divisor of the weight's.
+        size: usize,
+        /// Bits of a skip.
+        bits: u32,
+    },
 }
 
 impl StoredWeight {
@@ -33,7 +41,7 @@ impl StoredWeight {
     /// store the entries that are not +0.0 (−0.0 is kept).
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) when gap bits are out of range, or when the new form has to hold a zero
+    /// [`InvalidArgument`](Error::InvalidArgument) when bits or a block's size are out of range, or when the new form has to hold a zero
     /// that the codebook lacks (entry 0 for gaps); [`Corrupt`](Error::Corrupt) when a coded stream turns out to be.
     pub fn rearrange(&self, form: Form, order: Order) -> Result<Self> {
         let walk = Walk::new(self.shape(), order);
@@ -57,6 +65,20 @@ impl StoredWeight {
                 let slots: Vec<_> = kept.iter().map(|&(_, slot)| Some(slot)).collect();
                 let sources = code.spread(&slots, None);
                 (Positions::Gaps(code.gaps), sources)
+            }
+            Form::Blocks { size, bits } => {
+                check_divides(size, n_entries)?;
+                let mut blocks: Vec<usize> = steps.map(|step| step / size).collect();
+                blocks.dedup();
+                let mut sources = vec![None; blocks.len() * size];
+                let mut place = 0;
+                for &(step, slot) in &kept {
+                    while blocks[place] < step / size {
+                        place += 1;
+                    }
+                    sources[place * size + step % size] = Some(slot);
+                }
+                (Positions::Blocks(Blocks::encode(size, bits, blocks)?), sources)
             }
         };
         let values = self.gather(&sources, &positions, walk)?;

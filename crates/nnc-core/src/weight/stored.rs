@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::order::{Walk, checked_count};
 use super::positions::Indices;
 use super::values::ValueReader;
-use super::{Affine, Codebook, Gaps, Order, Positions, Symbols, Values, WeightTensor};
+use super::{Affine, Blocks, Codebook, Gaps, Order, Positions, Symbols, Values, WeightTensor};
 use crate::footprint::Footprint;
 use crate::{Error, Result};
 
@@ -38,7 +38,7 @@ pub struct StoredWeight {
 /// Which of a stored weight's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamRole {
-    /// The gaps between entries.
+    /// The gaps between entries, or the skips between blocks.
     Gaps,
     /// Affine codes or codebook indices.
     Values,
@@ -53,7 +53,7 @@ impl StoredWeight {
     ///
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) when the shape cannot be addressed, the numbers of slots and values
-    /// disagree, positions reach beyond the shape, the grid's scales do not fit the shape, or a codebook does not reserve
+    /// disagree, positions reach beyond the shape or cut it into blocks with a remainder, the grid's scales do not fit the shape, or a codebook does not reserve
     /// entry 0 where positions are gap-coded.
     pub fn new(shape: Vec<usize>, mut positions: Positions, values: Values, order: Order) -> Result<Self> {
         let n_entries = checked_count("stored weight", &shape)?;
@@ -65,6 +65,7 @@ impl StoredWeight {
             Positions::Gaps(gaps) if gaps.span() > n_entries as u64 => {
                 return Err(Error::invalid("gaps", format!("at most {n_entries} positions"), gaps.span()));
             }
+            Positions::Blocks(blocks) => blocks.check_fits(n_entries)?,
             Positions::All | Positions::Gaps(_) => {}
         }
         let n_slots = positions.n_slots(n_entries);
@@ -208,6 +209,10 @@ impl StoredWeight {
         let positions = match &self.positions {
             Positions::Gaps(gaps) => {
                 Positions::Gaps(Gaps::new(gaps.bits(), replace(StreamRole::Gaps, gaps.skips())?)?)
+            }
+            Positions::Blocks(blocks) => {
+                let skips = replace(StreamRole::Gaps, blocks.skips())?;
+                Positions::Blocks(Blocks::new(blocks.size(), blocks.bits(), skips)?)
             }
             Positions::All | Positions::Mask(_) => self.positions.clone(),
         };

@@ -23,8 +23,21 @@ fn forms() -> impl Strategy<Value = Form> {
         Just(Form::All),
         Just(Form::Mask),
         (1_u32..=8).prop_map(|bits| Form::Gaps { bits }),
-        Just(Form::Gaps { bits: 16 })
+        Just(Form::Gaps { bits: 16 }),
+        (1_usize..8, 1_u32..=16).prop_map(|(size, bits)| Form::Blocks { size, bits }),
     ]
+}
+
+/// The form, with the largest block up to its size that cuts the shape without a remainder.
+fn fitting(form: Form, shape: &[usize]) -> Form {
+    let n: usize = shape.iter().product();
+    match form {
+        Form::Blocks { size, bits } => {
+            let size = (1..=size).rev().find(|&size| n.is_multiple_of(size)).unwrap();
+            Form::Blocks { size, bits }
+        }
+        other => other,
+    }
 }
 
 fn orders() -> impl Strategy<Value = Order> {
@@ -79,6 +92,7 @@ proptest! {
     #[test]
     fn rearranging_loses_no_bit_of_any_kind(shape in shapes(), seed in any::<u64>(), first in forms(), second in forms(),
                                             order in orders()) {
+        let (first, second) = (fitting(first, &shape), fitting(second, &shape));
         for dense in dense_kinds(&shape, seed) {
             let expected = bits(&dense.to_dense_vec().unwrap());
             let stored = dense.rearrange(first, order).unwrap();
@@ -96,7 +110,7 @@ proptest! {
     #[test]
     fn entries_walk_the_order_and_agree_with_indices(shape in shapes(), seed in any::<u64>(), form in forms(),
                                                      order in orders()) {
-        let stored = dense_kinds(&shape, seed)[2].rearrange(form, order).unwrap();
+        let stored = dense_kinds(&shape, seed)[2].rearrange(fitting(form, &shape), order).unwrap();
         let entries: Vec<(usize, f32)> = stored.entries().collect::<crate::Result<_>>().unwrap();
         let flats: Vec<usize> = stored.indices().collect::<crate::Result<_>>().unwrap();
         prop_assert_eq!(entries.len(), stored.n_slots());
@@ -110,7 +124,7 @@ proptest! {
     #[test]
     fn the_footprint_is_the_number_of_bits_written(shape in shapes(), seed in any::<u64>(), form in forms()) {
         for dense in dense_kinds(&shape, seed) {
-            let stored = dense.rearrange(form, Order::RowMajor).unwrap();
+            let stored = dense.rearrange(fitting(form, &shape), Order::RowMajor).unwrap();
             prop_assert_eq!(stored.footprint().total_bits(), 8 * written(&stored).len() as u64);
             prop_assert!(stored.footprint().positions.entropy_bits <= stored.footprint().positions.bits as f64 + 1e-6);
         }
@@ -128,6 +142,7 @@ fn written(stored: &StoredWeight) -> Vec<u8> {
         Positions::All => vec![],
         Positions::Mask(mask) => mask.as_raw_slice().to_vec(),
         Positions::Gaps(gaps) => bytes_of(gaps.skips()),
+        Positions::Blocks(blocks) => bytes_of(blocks.skips()),
     };
     match stored.values() {
         Values::F32(values) => bytes.extend(floats(values)),
@@ -300,5 +315,32 @@ fn anyone_can_be_a_weight_tensor() {
         assert_eq!(weight.shape(), [2, 3]);
         assert_eq!(weight.to_dense(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap(), [[1.0; 3]; 2]);
         assert_eq!(weight.footprint().total_bits(), bits);
+    }
+}
+
+#[test]
+fn blocks_must_cut_the_weight_and_hold_all_of_it() {
+    let dense =
+        StoredWeight::dense(&Tensor::new(&[0_f32, 0.0, 1.0, 0.0, 0.0, 0.0], &Device::Cpu).unwrap()).unwrap();
+    let stored = dense.rearrange(Form::Blocks { size: 2, bits: 3 }, Order::RowMajor).unwrap();
+    assert_eq!(
+        (stored.n_slots(), stored.footprint().values.bits, stored.footprint().positions.bits),
+        (2, 64, 8)
+    );
+    for (size, bits, word) in
+        [(4, 3, "block size"), (0, 3, "block size"), (2, 0, "skip bits"), (2, 17, "skip bits")]
+    {
+        let message = dense.rearrange(Form::Blocks { size, bits }, Order::RowMajor).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
+    // A stream beyond the weight, a size with a remainder, values that are too few.
+    for (blocks, n_values, word) in [
+        (Blocks::encode(2, 3, [3]), 2, "block skips"),
+        (Blocks::encode(4, 3, [0]), 4, "block size"),
+        (Blocks::encode(2, 3, [1]), 1, "values"),
+    ] {
+        let (positions, values) = (Positions::Blocks(blocks.unwrap()), Values::F32(vec![1.0; n_values]));
+        let message = StoredWeight::new(vec![6], positions, values, Order::RowMajor).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
     }
 }

@@ -236,6 +236,10 @@ fn form(weight: &StoredWeight) -> String {
         Positions::Gaps(gaps) => {
             format!("gaps {} bits{}; {values}", gaps.bits(), coded(&**gaps.skips()))
         }
+        Positions::Blocks(blocks) => {
+            let (size, bits, coded) = (blocks.size(), blocks.bits(), coded(&**blocks.skips()));
+            format!("blocks of {size}, skips {bits} bits{coded}; {values}")
+        }
         _ => format!("other; {values}"),
     }
 }

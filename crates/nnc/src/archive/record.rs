@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nnc_core::Result;
 use nnc_core::weight::{
-    Affine, AffineGrid, Codebook, Gaps, Granularity, Half, MaskBits, Order, PackedSymbols, Positions,
+    Affine, AffineGrid, Blocks, Codebook, Gaps, Granularity, Half, MaskBits, Order, PackedSymbols, Positions,
     StoredWeight, Symbols, Values, WeightTensor as _,
 };
 use nnc_core::{Error, weight};
@@ -16,6 +16,7 @@ use super::{Part, stream};
 mod form {
     pub(super) const MASK: u8 = 1;
     pub(super) const GAPS: u8 = 2;
+    pub(super) const BLOCKS: u8 = 3;
     pub(super) const POSITIONS: u8 = 0b11;
     pub(super) const F16: u8 = 1 << 2;
     pub(super) const BF16: u8 = 2 << 2;
@@ -45,7 +46,11 @@ fn encode_as_is(weight: &StoredWeight) -> Result<Vec<u8>> {
     put_dims(&mut out, weight.shape())?;
     match weight.positions() {
         Positions::Mask(mask) => out.extend_from_slice(mask.as_raw_slice()),
-        Positions::Gaps(gaps) => put_gaps(&mut out, gaps)?,
+        Positions::Gaps(gaps) => put_skips(&mut out, gaps.bits(), gaps.skips())?,
+        Positions::Blocks(blocks) => {
+            put_varint(&mut out, blocks.size());
+            put_skips(&mut out, blocks.bits(), blocks.skips())?;
+        }
         // `form_of` refuses what this version does not know.
         _ => {}
     }
@@ -83,6 +88,7 @@ fn form_of(weight: &StoredWeight) -> Result<u8> {
         Positions::All => 0,
         Positions::Mask(_) => form::MASK,
         Positions::Gaps(_) => form::GAPS,
+        Positions::Blocks(_) => form::BLOCKS,
         _ => return unknown("positions"),
     };
     let values = match weight.values() {
@@ -102,7 +108,11 @@ fn form_of(weight: &StoredWeight) -> Result<u8> {
 }
 
 fn gap_stream(weight: &StoredWeight) -> Option<&Arc<dyn Symbols>> {
-    if let Positions::Gaps(gaps) = weight.positions() { Some(gaps.skips()) } else { None }
+    match weight.positions() {
+        Positions::Gaps(gaps) => Some(gaps.skips()),
+        Positions::Blocks(blocks) => Some(blocks.skips()),
+        _ => None,
+    }
 }
 
 fn value_stream(weight: &StoredWeight) -> Option<&Arc<dyn Symbols>> {
@@ -118,17 +128,18 @@ fn omits_zero(positions: &Positions, n_slots: usize) -> bool {
     matches!(positions, Positions::Gaps(_)) && n_slots > 0
 }
 
-fn put_gaps(out: &mut Vec<u8>, gaps: &Gaps) -> Result<()> {
-    let skips = &**gaps.skips();
+/// The stream of gaps, or of the skips between blocks.
+fn put_skips(out: &mut Vec<u8>, bits: u32, skips: &Arc<dyn Symbols>) -> Result<()> {
+    let skips = &**skips;
     let bytes = stream::bytes(skips)?;
-    let bits = u8::try_from(gaps.bits() - 1).expect("at most 16 bits");
+    let bits = u8::try_from(bits - 1).expect("at most 16 bits");
     if stream::coded(skips).is_some() {
         out.push(bits);
-        put_varint(out, gaps.len());
+        put_varint(out, skips.len());
         put_varint(out, bytes.len());
     } else {
         out.push(bits | stream::width_code(skips) << 4);
-        put_varint(out, gaps.len());
+        put_varint(out, skips.len());
     }
     out.extend(bytes);
     Ok(())
@@ -169,8 +180,11 @@ pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<StoredWeight> {
     let positions = match form & form::POSITIONS {
         0 => Positions::All,
         form::MASK => Positions::Mask(take_mask(cursor, n_entries)?),
-        form::GAPS => Positions::Gaps(take_gaps(cursor, form & form::CODED_GAPS != 0)?),
-        other => return Err(cursor.corrupt(format!("positions of the unknown form {other}"))),
+        form::GAPS => {
+            let (bits, skips) = take_skips(cursor, form & form::CODED_GAPS != 0)?;
+            Positions::Gaps(cursor.blame(Gaps::new(bits, skips))?)
+        }
+        _ => Positions::Blocks(take_blocks(cursor, n_entries, form & form::CODED_GAPS != 0)?),
     };
     let n_slots = positions.n_slots(n_entries);
     let coded = form & form::CODED_VALUES != 0;
@@ -218,7 +232,16 @@ fn take_mask(cursor: &mut Cursor<'_>, n_entries: usize) -> Result<MaskBits> {
     Ok(mask)
 }
 
-fn take_gaps(cursor: &mut Cursor<'_>, coded: bool) -> Result<Gaps> {
+fn take_blocks(cursor: &mut Cursor<'_>, n_entries: usize, coded: bool) -> Result<Blocks> {
+    let size = cursor.varint()?;
+    let (bits, skips) = take_skips(cursor, coded)?;
+    let blocks = cursor.blame(Blocks::new(size, bits, skips))?;
+    // Before the number of slots is believed.
+    cursor.blame(blocks.check_fits(n_entries))?;
+    Ok(blocks)
+}
+
+fn take_skips(cursor: &mut Cursor<'_>, coded: bool) -> Result<(u32, Arc<dyn Symbols>)> {
     let widths = cursor.byte()?;
     let len = cursor.varint()?;
     let skips = if coded {
@@ -232,7 +255,7 @@ fn take_gaps(cursor: &mut Cursor<'_>, coded: bool) -> Result<Gaps> {
         cursor.mark(Part::Form);
         stream::take_packed(cursor, len, u32::from(widths >> 4) + 1, Part::Positions)?
     };
-    cursor.blame(Gaps::new(u32::from(widths & 0xf) + 1, skips))
+    Ok((u32::from(widths & 0xf) + 1, skips))
 }
 
 fn take_halves<T>(cursor: &mut Cursor<'_>, n: usize, from_bytes: fn([u8; 2]) -> T) -> Result<Vec<T>> {

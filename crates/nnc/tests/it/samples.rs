@@ -109,6 +109,25 @@ pub(crate) fn every_form() -> Archive {
     }
 }
 
+/// Weights stored block by block: packed and coded, in either order, with long runs between and none at all.
+pub(crate) fn blocks() -> Archive {
+    let spread = |n: usize| -> Vec<f32> {
+        let value = |i: usize| if i / 9 % 7 == 3 || i / 9 > 30 { (i % 5) as f32 - 2.0 } else { 0.0 };
+        (0..n).map(value).collect()
+    };
+    let form = |size, bits| Form::Blocks { size, bits };
+    let kernels = dense(&[6, 6, 3, 3], spread(324)).rearrange(form(9, 2), Order::RowMajor).unwrap();
+    let shared = codebook_of(&[6, 6, 3, 3], &spread(324)).rearrange(form(9, 3), Order::RowMajor).unwrap();
+    let weights = [
+        ("kernels", kernels),
+        ("shared", coded(&shared, 0)),
+        ("columns", dense(&[4, 8], spread(32)).rearrange(form(4, 1), Order::ColumnMajor).unwrap()),
+        ("nothing", dense(&[3, 4], vec![0.0; 12]).rearrange(form(2, 5), Order::RowMajor).unwrap()),
+    ];
+    let named = |(name, weight): (&str, StoredWeight)| (name.to_owned(), ParamKind::Weight, weight);
+    Archive { network: None, weights: weights.into_iter().map(named).collect(), meta: Meta::default() }
+}
+
 /// All that an archive promises to give back of a weight.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Facts {
@@ -135,6 +154,9 @@ pub(crate) fn facts(weight: &StoredWeight) -> Facts {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     let positions = match weight.positions() {
         Positions::Gaps(gaps) => format!("gaps {} {}", gaps.bits(), stream(&**gaps.skips())),
+        Positions::Blocks(blocks) => {
+            format!("blocks {} {} {}", blocks.size(), blocks.bits(), stream(&**blocks.skips()))
+        }
         Positions::Mask(mask) => format!("mask {} {:?}", mask.len(), mask.as_raw_slice()),
         other => format!("{other:?}"),
     };
@@ -213,11 +235,23 @@ pub(crate) fn stored_weights() -> impl Strategy<Value = StoredWeight> {
             StoredWeight::new(shape.clone(), Positions::All, values, Order::RowMajor).unwrap()
         })
     });
-    let form =
-        prop_oneof![Just(Form::All), Just(Form::Mask), (1_u32..=16).prop_map(|bits| Form::Gaps { bits })];
+    let form = prop_oneof![
+        Just(Form::All),
+        Just(Form::Mask),
+        (1_u32..=16).prop_map(|bits| Form::Gaps { bits }),
+        (1_usize..8, 1_u32..=16).prop_map(|(size, bits)| Form::Blocks { size, bits }),
+    ];
     let order = prop_oneof![Just(Order::RowMajor), Just(Order::ColumnMajor)];
     let block_len = prop_oneof![Just(None), Just(Some(0)), (1_usize..50).prop_map(Some)];
     (all, form, order, block_len).prop_map(|(weight, form, order, block_len)| {
+        // A block size that does not divide the weight is brought down to one that does.
+        let form = match form {
+            Form::Blocks { size, bits } => {
+                let size = (1..=size).rev().find(|&size| weight.n_entries().is_multiple_of(size)).unwrap();
+                Form::Blocks { size, bits }
+            }
+            other => other,
+        };
         let weight = weight.rearrange(form, order).unwrap();
         block_len.map_or_else(|| weight.clone(), |block_len| coded(&weight, block_len))
     })

@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) retraining: Phase,
     /// Share of groups that each round leaves of the second convolution.
     pub(super) densities: &'static [f64],
+    /// Whether it is trained long enough for the paper's findings to show.
+    pub(super) makes_claims: bool,
 }
 
 impl Plan {
@@ -52,6 +54,7 @@ impl Plan {
             dense: Phase { n_epochs: n_dense, ..dense },
             retraining: Phase { n_epochs: n_retraining, ..retraining },
             densities,
+            makes_claims: profile != Profile::Smoke,
         }
     }
 

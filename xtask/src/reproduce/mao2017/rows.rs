@@ -22,8 +22,8 @@ pub(super) fn choose(found: &Found) -> Vec<&Point> {
     chosen
 }
 
-/// Rows and pictures; `tested` are the test errors of what [`choose`] chose.
-pub(super) fn outcome(found: &Found, tested: &[ErrorCount]) -> Outcome {
+/// Rows and pictures; `tested` are the test errors of what [`choose`] chose. Without `makes_claims` the findings are reported.
+pub(super) fn outcome(found: &Found, tested: &[ErrorCount], makes_claims: bool) -> Outcome {
     let chosen = choose(found);
     let storage = |point: &Point| 100.0 * point.bits.total() as f64 / found.dense.bits.total() as f64;
     let report = |what: String, ours, unit| {
@@ -45,24 +45,31 @@ pub(super) fn outcome(found: &Found, tested: &[ErrorCount]) -> Outcome {
             report(format!("{name}-chosen-test-error"), tested.percent(), "%"),
         ]);
     }
-    rows.extend(claims(found, &chosen[1..]));
+    rows.extend(findings(found, &chosen[1..], makes_claims));
     Outcome { rows, plots: plots(found, &storage), notes: notes(), ..Outcome::default() }
 }
 
 /// The paper's findings, in the order of the granularities: fine, vector, kernel, filter.
-fn claims(found: &Found, chosen: &[&Point]) -> Vec<Row> {
+fn findings(found: &Found, chosen: &[&Point], makes_claims: bool) -> Vec<Row> {
+    let rule = |rule| if makes_claims { rule } else { Rule::Report };
     let bits = |i: usize| chosen[i].bits.total() as f64;
     let last_error = |i: usize| found.curves[i].1.last().map_or(0.0, |point| point.validation.percent());
     let coarse = bits(1).min(bits(2));
     vec![
-        Row::new("lenet-5/coarse-over-fine-storage", coarse / bits(0), "x", Better::Lower, Rule::AtMost(1.0))
-            .note("the smaller of vector and kernel, at equal accuracy"),
+        Row::new(
+            "lenet-5/coarse-over-fine-storage",
+            coarse / bits(0),
+            "x",
+            Better::Lower,
+            rule(Rule::AtMost(1.0)),
+        )
+        .note("the smaller of vector and kernel, at equal accuracy"),
         Row::new(
             "lenet-5/filter-over-fine-storage",
             bits(3) / bits(0),
             "x",
             Better::Higher,
-            Rule::AtLeast(1.0),
+            rule(Rule::AtLeast(1.0)),
         )
         .note("whole filters do not win"),
         Row::new(
@@ -70,7 +77,7 @@ fn claims(found: &Found, chosen: &[&Point]) -> Vec<Row> {
             last_error(3) - last_error(0),
             "points",
             Better::Higher,
-            Rule::AtLeast(0.0),
+            rule(Rule::AtLeast(0.0)),
         )
         .note("validation error at the lowest density: coarser is worse at equal sparsity"),
     ]
@@ -84,8 +91,11 @@ fn plots(found: &Found, storage: &dyn Fn(&Point) -> f64) -> Vec<Plot> {
             mark: Mark::LinePoints,
             points: points(curve),
         };
-        let dense =
-            Series { label: "dense".into(), mark: Mark::Points, points: points(&[found.dense.clone()]) };
+        let dense = Series {
+            label: "dense".into(),
+            mark: Mark::Points,
+            points: points(std::slice::from_ref(&found.dense)),
+        };
         found.curves.iter().map(curve).chain([dense]).collect()
     };
     let plot = |name: &str, title: &str, caption: &str, x: &str, series| Plot {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::allocator::peak_bytes;
-use crate::samples::every_form;
+use crate::samples::{blocks, every_form};
 
 /// The CRC-32 bit by bit, as the division is defined: an oracle for the crate's tables.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
@@ -52,20 +52,25 @@ fn the_checksum_is_the_standard_one() {
 
 #[test]
 fn every_flipped_byte_is_an_error() {
-    let mut bytes = every_form().write().unwrap();
-    for at in 0..bytes.len() {
-        for flip in 1..=u8::MAX {
-            bytes[at] ^= flip;
-            check_error(&bytes, format_args!("byte {at} ^ {flip:#04x}"));
-            bytes[at] ^= flip;
+    for archive in [every_form(), blocks()] {
+        let mut bytes = archive.write().unwrap();
+        for at in 0..bytes.len() {
+            for flip in 1..=u8::MAX {
+                bytes[at] ^= flip;
+                check_error(&bytes, format_args!("byte {at} ^ {flip:#04x}"));
+                bytes[at] ^= flip;
+            }
         }
+        Archive::read(&bytes).unwrap();
     }
-    Archive::read(&bytes).unwrap();
 }
 
 #[test]
 fn every_truncation_and_every_spare_byte_is_an_error() {
-    let bytes = every_form().write().unwrap();
+    [every_form(), blocks()].iter().for_each(|archive| check_cuts(&archive.write().unwrap()));
+}
+
+fn check_cuts(bytes: &[u8]) {
     for end in 0..bytes.len() {
         check_error(&bytes[..end], format_args!("cut at {end}"));
         if end > 9 {
@@ -76,7 +81,7 @@ fn every_truncation_and_every_spare_byte_is_an_error() {
         }
     }
     for spare in 0..=u8::MAX {
-        let mut longer = bytes.clone();
+        let mut longer = bytes.to_vec();
         longer.push(spare);
         check_error(&longer, format_args!("{spare:#04x} behind the end"));
         seal(&mut longer);
@@ -101,12 +106,17 @@ fn other_files_and_versions_are_named() {
 /// allocation and no lost byte in the ledger.
 #[test]
 fn sealed_changes_of_any_byte_are_safe() {
-    let original = every_form().write().unwrap();
+    for original in [every_form(), blocks()].map(|archive| archive.write().unwrap()) {
+        check_sealed_changes(&original);
+    }
+}
+
+fn check_sealed_changes(original: &[u8]) {
     for at in 3..original.len() - 4 {
         let old = original[at];
         let flips = (0..8).map(|bit| old ^ 1 << bit);
         for value in flips.chain([0, 0x7f, 0x80, 0xff, old.wrapping_add(1), old.wrapping_sub(1)]) {
-            let mut bytes = original.clone();
+            let mut bytes = original.to_vec();
             bytes[at] = value;
             seal(&mut bytes);
             check_safe(&bytes, format_args!("byte {at} = {value:#04x}"));
@@ -137,8 +147,8 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 
 proptest! {
     #[test]
-    fn sealed_edits_are_safe(edits in edits()) {
-        let mut bytes = every_form().write().unwrap();
+    fn sealed_edits_are_safe(edits in edits(), of_blocks in any::<bool>()) {
+        let mut bytes = if of_blocks { blocks() } else { every_form() }.write().unwrap();
         bytes.truncate(bytes.len() - 4);
         for edit in &edits {
             // Magic and version stay, so that the edits get past them.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nnc::archive::{Archive, VERSION};
 
-use crate::samples::{every_form, facts};
+use crate::samples::{blocks, every_form, facts};
 
 fn path(version: u8, name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/v{version}_{name}.nnc"))
@@ -36,6 +36,11 @@ fn check(version: u8, name: &str, expected: &Archive) {
 #[test]
 fn version_1_with_every_form_is_read() {
     check(1, "every_form", &every_form());
+}
+
+#[test]
+fn version_1_with_blocks_is_read() {
+    check(1, "blocks", &blocks());
 }
 
 #[test]

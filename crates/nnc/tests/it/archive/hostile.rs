@@ -71,6 +71,28 @@ fn constant_streams_must_be_vouched_for() {
 }
 
 #[test]
+fn blocks_that_do_not_fit_are_refused() {
+    // A weight of 4 entries, blocks of 2, skips of 4 bits: one symbol, skip 1.
+    let record = |size: u8, skip: u8| [&[3, 1, 4][..], &[size, 0x33, 1, skip], &[0; 8]].concat();
+    Archive::read(&with_record(&record(2, 1))).unwrap();
+    check_refused(&[&record(0, 1)], "block size");
+    check_refused(&[&record(3, 1)], "block size");
+    check_refused(&[&record(2, 2)], "at most 2 blocks");
+    // A single block as large as memory, with values that are not there, or coded and constant.
+    check_refused(&[&[3, 1], &HUGE, &HUGE, &[0x33, 1, 0]], "");
+    let mut code = Vec::new();
+    nnc_huffman::CodedSymbols::encode(&[0_u16; 3], 0).write(&mut code);
+    check_refused(
+        &[&[3 | 4 << 2 | 0x80, 1], &HUGE, &HUGE, &[0x33, 1, 0], &[1], &[0; 4], &[0], &code],
+        "equal symbols",
+    );
+    // Skips that are coded and constant, over blocks of one entry.
+    let n_code = u8::try_from(code.len() + 1).unwrap();
+    let skips = [&[1, 0x03][..], &HUGE, &[n_code], &[0], &code].concat();
+    check_refused(&[&[3 | 4 << 2 | 0xc0, 1], &HUGE, &skips, &[1], &[0; 4], &[0], &code], "equal symbols");
+}
+
+#[test]
 fn coded_streams_cannot_hold_more_symbols_than_bits() {
     let mut code = Vec::new();
     nnc_huffman::CodedSymbols::encode(&[0_u16, 1, 1, 0], 0).write(&mut code);
@@ -90,7 +112,6 @@ fn shapes_that_cannot_be_addressed_are_refused() {
 fn forms_that_contradict_themselves_are_refused() {
     check_refused(&[&[0x40, 1, 1], &[0; 4]], "contradictory form");
     check_refused(&[&[0x80, 1, 1], &[0; 4]], "contradictory form");
-    check_refused(&[&[3, 1, 1], &[0; 4]], "positions of the unknown form 3");
     check_refused(&[&[5 << 2, 1, 1], &[0; 4]], "values of the unknown form 5");
     check_refused(&[&[1, 1, 3], &[0b1001], &[0; 8]], "unused bit of the mask");
     check_refused(&[&[0, 1, 1], &[0; 5]], "1 bytes behind its end");

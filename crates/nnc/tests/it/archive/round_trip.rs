@@ -8,7 +8,7 @@ use nnc_core::params::ParamKind;
 use nnc_core::weight::{Form, Order, WeightTensor as _};
 use proptest::prelude::*;
 
-use crate::samples::{coded, dense, every_form, facts, formula, shared, stored_weights};
+use crate::samples::{blocks, codebook_of, coded, dense, every_form, facts, formula, shared, stored_weights};
 
 #[track_caller]
 fn check(archive: &Archive) {
@@ -39,6 +39,19 @@ proptest! {
     fn weights_of_every_form_come_back_bit_for_bit(weights in prop::collection::vec(stored_weights(), 0..4)) {
         check(&weights_only(weights));
     }
+}
+
+#[test]
+fn weights_in_blocks_come_back_and_cost_one_index_a_block() {
+    check(&blocks());
+    // The specification's 100 kernels of which 30 stay, at 8 bits a weight and 4 an index.
+    let values: Vec<f32> =
+        (0..900).map(|i| if i / 9 % 10 < 3 { 1.0 + (i % 200) as f32 } else { 0.0 }).collect();
+    let shared = codebook_of(&[10, 10, 3, 3], &values);
+    let kernels = shared.rearrange(Form::Blocks { size: 9, bits: 4 }, Order::RowMajor).unwrap().footprint();
+    let fine = shared.rearrange(Form::Gaps { bits: 4 }, Order::RowMajor).unwrap().footprint();
+    assert_eq!((kernels.values.bits, kernels.positions.bits), (30 * 9 * 8, 30 * 4));
+    assert!(fine.values.bits + fine.positions.bits >= 3240);
 }
 
 #[test]
