@@ -136,9 +136,9 @@ pub fn prune(
 /// Cost: one pass over the weights of the layers.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a name that is no layer, with those there are; [`Error::InvalidArgument`] for a share outside `[0, 1)` or
-/// that leaves nothing, a layer named twice, a multiple of 0, channels that cannot be cut (naming what holds them), a residual in which nothing
-/// decides (naming the layers), or a weight that is not a number.
+/// [`Error::NotFound`] for a name that is no layer, with those there are; [`Error::InvalidArgument`] for a share outside
+/// `[0, 1)` or that leaves nothing, a layer named twice, a multiple of 0, channels that cannot be cut (naming what holds
+/// them), a residual in which nothing decides (naming the layers), or a weight that is not a number.
 pub fn choose<'a>(
     groups: &'a Groups<'a>,
     params: &Params,

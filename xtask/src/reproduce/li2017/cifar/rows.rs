@@ -65,10 +65,10 @@ pub(super) fn rows(plan: &Plan, curves: &Curves, tested: &Tested) -> Vec<Row> {
 pub(super) fn notes(plan: &Plan) -> Vec<String> {
     vec![
         format!(
-            "CIFAR-10: a trained network of six convolutions (80.14 % of the test set) in place of the paper's VGG-16, retrained \
-             for {} steps a pass at a constant rate of {}, ten times the paper's, which has 40 epochs. Its authors trained it on most of our validation images, \
-             so validation accuracy is too high, for whole and pruned networks alike; choices compare, and the test set was \
-             not seen by either.",
+            "CIFAR-10: a trained network of six convolutions (80.14 % of the test set) in place of the paper's VGG-16, \
+             retrained for {} steps a pass at a constant rate of {}, ten times the paper's, which has 40 epochs. Its authors \
+             trained it on most of our validation images, so validation accuracy is too high, for whole and pruned networks \
+             alike; choices only compare such figures, and neither training saw the test set.",
             plan.n_train / plan.batch,
             plan.lr
         ),
