@@ -22,8 +22,6 @@ use nnc_quant::observer::RangeMethod;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const BATCH: usize = 64;
-
 const METHODS: [(&str, RangeMethod); 3] = [
     ("min-max", RangeMethod::MinMax),
     ("moving average", RangeMethod::MovingAverage { momentum: 0.01 }),
@@ -61,8 +59,12 @@ struct Workload {
 }
 
 impl Workload {
-    fn new(name: &'static str, (network, specs): (Network, ParamSpecs)) -> nnc_core::Result<Self> {
-        let mut shape = vec![BATCH];
+    fn new(
+        name: &'static str,
+        n_images: usize,
+        (network, specs): (Network, ParamSpecs),
+    ) -> nnc_core::Result<Self> {
+        let mut shape = vec![n_images];
         shape.extend(&network.inputs()[0].shape);
         let mut rng = Rng::keyed(1, name, &[]);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform()).collect();
@@ -71,29 +73,36 @@ impl Workload {
     }
 
     fn run(&self, taps: &Taps) {
-        let run = forward::run(&self.network, &self.source, taps, &self.batch, &["logits"], &Step::eval());
-        black_box(run.expect("a forward pass"));
+        black_box(self.logits(taps));
     }
 
+    fn logits(&self, taps: &Taps) -> Tensor {
+        let run = forward::run(&self.network, &self.source, taps, &self.batch, &["logits"], &Step::eval());
+        run.expect("a forward pass").get("logits").expect("the output asked for").clone()
+    }
+
+    /// Observers on every site, which change no output.
     fn taps(&self, method: RangeMethod) -> Taps {
         let mut taps = Taps::new();
         Calibration::new(&self.network, &["*"], method).expect("observers").hang(&mut taps);
+        let values = |logits: Tensor| logits.to_vec2::<f32>().expect("a matrix");
+        assert!(values(self.logits(&taps)) == values(self.logits(&Taps::new())), "{}", self.name);
         taps
     }
 }
 
 fn workloads() -> nnc_core::Result<Vec<Workload>> {
     Ok(vec![
-        Workload::new("lenet-300-100", lenet_300_100(&LeNetConfig::default())?)?,
-        Workload::new("lenet-5", lenet_5(&LeNetConfig::default())?)?,
-        Workload::new("cifar10-full", cifar10_full()?)?,
+        Workload::new("lenet-300-100", 64, lenet_300_100(&LeNetConfig::default())?)?,
+        Workload::new("lenet-5", 64, lenet_5(&LeNetConfig::default())?)?,
+        Workload::new("cifar10-full", 4, cifar10_full()?)?,
     ])
 }
 
 fn calibration(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nnc-quant/calibration");
-    group.throughput(Throughput::Elements(BATCH as u64));
     for workload in workloads().expect("networks") {
+        group.throughput(Throughput::Elements(workload.batch.dims()[0] as u64));
         group.bench_function(format!("{}/forward", workload.name), |bencher| {
             bencher.iter(|| workload.run(&Taps::new()));
         });

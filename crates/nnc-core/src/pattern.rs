@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// Those of `names` that one of `patterns` [`matches`], in the order of `names`, each once.
+/// Those of `names` that one of `patterns` [`matches()`], in the order of `names`, each once.
 ///
 /// # Errors
 /// [`Error::NoMatch`] for a pattern that matches none of them, with the names there are.

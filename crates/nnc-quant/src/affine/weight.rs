@@ -9,6 +9,7 @@ use nnc_core::weight::{
 use nnc_core::{Error, Result};
 
 use super::{QuantConfig, QuantParams};
+use crate::floats::with_floats;
 use crate::observer::{Observer, RangeMethod};
 
 /// The scales and zero points of a weight of one shape.
@@ -54,11 +55,11 @@ impl WeightGrid {
         granularity: Granularity,
         method: RangeMethod,
     ) -> Result<Self> {
-        let values = weight.detach().flatten_all()?.to_vec1::<f32>()?;
-        Self::fit_values(&values, weight.dims(), config, granularity, method)
+        let fit = |values: &[f32]| Self::fit_values(values, weight.dims(), config, granularity, method);
+        with_floats("weight", weight, fit)
     }
 
-    pub(crate) fn fit_values(
+    fn fit_values(
         values: &[f32],
         shape: &[usize],
         config: QuantConfig,
