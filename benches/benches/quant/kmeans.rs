@@ -11,7 +11,8 @@ use nnc_quant::codebook::{ClusterConfig, Clustering, Init, cluster, cluster_opti
 
 const N_SHARED: usize = 256;
 
-const CONFIG: ClusterConfig = ClusterConfig { n_shared: N_SHARED, init: Init::Linear, max_iterations: 300 };
+/// Lloyd iterations at most, as in recipes.
+const MAX_ITERATIONS: usize = 300;
 
 const MILLION: usize = 1_000_000;
 const VGG_FC6: usize = 25_088 * 4_096;
@@ -22,8 +23,9 @@ fn weights(n: usize) -> Vec<f32> {
     (0..n).map(|_| rng.normal() * 0.01).collect()
 }
 
-fn by_lloyd(weights: &[f32]) -> Clustering {
-    cluster(weights, &CONFIG, &mut Rng::keyed(1, "forgy", &[])).expect("finite weights")
+fn by_lloyd(weights: &[f32], max_iterations: usize) -> Clustering {
+    let config = ClusterConfig { n_shared: N_SHARED, init: Init::Linear, max_iterations };
+    cluster(weights, &config, &mut Rng::keyed(1, "forgy", &[])).expect("finite weights")
 }
 
 pub(crate) fn lloyd(criterion: &mut Criterion) {
@@ -31,12 +33,13 @@ pub(crate) fn lloyd(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, n) in [("1M", MILLION), ("103M", VGG_FC6)] {
         let weights = weights(n);
-        let checked = by_lloyd(&weights);
+        let checked = by_lloyd(&weights, MAX_ITERATIONS);
         assert_eq!((checked.centroids.len(), checked.assignments.len()), (N_SHARED, n));
         drop(checked);
         group.throughput(Throughput::Elements(n as u64));
-        group
-            .bench_function(BenchmarkId::from_parameter(name), |bencher| bencher.iter(|| by_lloyd(&weights)));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| by_lloyd(&weights, MAX_ITERATIONS))
+        });
     }
 }
 
@@ -46,20 +49,20 @@ pub(crate) fn optimal(criterion: &mut Criterion) {
     for (name, n) in [("65536", 1 << 16), ("1M", MILLION)] {
         let weights = weights(n);
         let best = cluster_optimal(&weights, N_SHARED).expect("finite weights");
-        assert!(best.clustering.sum_of_squares <= by_lloyd(&weights).sum_of_squares);
+        assert!(best.clustering.sum_of_squares <= by_lloyd(&weights, MAX_ITERATIONS).sum_of_squares);
         group.throughput(Throughput::Elements(n as u64));
         let run = || cluster_optimal(&weights, N_SHARED);
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| bencher.iter(run));
     }
 }
 
-/// Runs `NNC_PEER_WHAT` (`lloyd` or `optimal`) `NNC_PEER_ROUNDS` times on the weights of the peers' script, and prints the fastest
+/// Runs `NNC_PEER_WHAT` (`lloyd` or `optimal`) `NNC_PEER_ROUNDS` times, for `NNC_PEER_ITERATIONS` at most, on the weights of the peers' script, and prints the fastest
 /// milliseconds, the sum of squares, the iterations, and the MiB that the process held before and at most.
 pub(crate) fn for_peers() -> bool {
     let Ok(path) = std::env::var("NNC_PEER_WEIGHTS") else { return false };
     let is_optimal = std::env::var("NNC_PEER_WHAT").is_ok_and(|what| what == "optimal");
-    let n_rounds =
-        std::env::var("NNC_PEER_ROUNDS").map_or(1, |n| n.parse().expect("NNC_PEER_ROUNDS is a number"));
+    let n_rounds = number("NNC_PEER_ROUNDS", 1);
+    let max_iterations = number("NNC_PEER_ITERATIONS", MAX_ITERATIONS);
     let weights = read(&path);
     let before = status_mib("VmRSS:");
     let mut fastest = f64::INFINITY;
@@ -69,7 +72,7 @@ pub(crate) fn for_peers() -> bool {
         let got = if is_optimal {
             cluster_optimal(&weights, N_SHARED).expect("finite weights").clustering
         } else {
-            by_lloyd(&weights)
+            by_lloyd(&weights, max_iterations)
         };
         fastest = fastest.min(start.elapsed().as_secs_f64() * 1e3);
         found = (got.sum_of_squares, got.n_iterations);
@@ -80,6 +83,10 @@ pub(crate) fn for_peers() -> bool {
         println!("{fastest:.3} {:.9e} {} {before:.0} {at_most:.0}", found.0, found.1);
     }
     true
+}
+
+fn number(variable: &str, otherwise: usize) -> usize {
+    std::env::var(variable).map_or(otherwise, |n| n.parse().expect("a number"))
 }
 
 /// Little-endian `f32`; read in pieces, so that the file's bytes are not in the process's peak.

@@ -7,8 +7,8 @@
 //! # Source
 //! Wang and Song, "Ckmeans.1d.dp", The R Journal 3(2), 2011 (the recurrence); Grønlund et al., "Fast exact k-means, k-medians
 //! and Bregman divergence clustering in 1D", arXiv 1701.07204, 2017 (its monotony). We differ: sums are carried in two `f64`,
-//! rows are kept at every √k-th only and computed again on the way back, and more than 65,536 different values are first put
-//! into 65,536 cells, with a bound on what that costs.
+//! where the choices of all rows would take more than 64 MiB only every √k-th row is kept and those between are computed again
+//! on the way back, and more than 65,536 different values are first put into 65,536 cells, with a bound on what that costs.
 
 mod cells;
 mod dynamic;
@@ -46,8 +46,8 @@ pub struct Optimal {
 /// themselves. [`Optimal::lower_bound`] says how much better any clustering could be. Of equal optima the one with the lower
 /// boundaries is taken. Where there are fewer different weights than `n_shared`, the surplus lies on the largest weight.
 ///
-/// Cost: O(k n log n) time and O(√k n) memory for `n` different values or cells, in the caller's rayon pool; the same result at
-/// any number of threads.
+/// Cost: O(k n log n) time and at most 64 MiB or O(√k n) of memory for `n` different values or cells, in the caller's rayon pool;
+/// the same result at any number of threads.
 ///
 /// # Errors
 /// Those of [`cluster`](super::cluster).

@@ -3,6 +3,9 @@
 /// Values of a row below which it is not worth another task.
 const MIN_PARALLEL: usize = 1 << 11;
 
+/// Choices that are kept at once, 4 bytes each: all of them for 256 clusters of 65,536 values.
+const MAX_CHOICES: usize = 1 << 24;
+
 /// Running sums that give the cost of any range of values.
 ///
 /// Values are taken from their common mean, and each sum is held as a number and its remainder, so that the sum over a range is
@@ -88,16 +91,22 @@ impl Prefix {
 
 /// Where the `k` clusters of an optimum end, `1 ≤ k ≤` number of values; none is empty.
 pub(super) fn partition(prefix: &Prefix, k: usize) -> Vec<usize> {
+    let fits = k.saturating_mul(prefix.len()) <= MAX_CHOICES;
+    partition_in(prefix, k, if fits { k } else { k.isqrt() })
+}
+
+/// As [`partition`], with the choices of at most `stretch` rows in memory, and every `stretch`-th row.
+fn partition_in(prefix: &Prefix, k: usize, stretch: usize) -> Vec<usize> {
     let n = prefix.len();
-    // Row q is kept where q - 1 is a multiple of `stretch`.
-    let stretch = k.isqrt().max(1);
+    // Row q is kept where q - 1 is a multiple of `stretch`; the rows behind the last that is kept are only needed with their choices.
+    let last_kept = if k > 1 { (k - 2) / stretch * stretch + 1 } else { 0 };
     let mut kept = Vec::new();
     let mut row: Vec<f64> = std::iter::once(0.0).chain((1..=n).map(|end| prefix.cost(0, end))).collect();
-    for q in 1..k {
+    for q in 1..=last_kept {
         if (q - 1) % stretch == 0 {
             kept.push(row.clone());
         }
-        if q + 1 < k {
+        if q < last_kept {
             row = Row { prefix, before: &row, n_before: q }.next().0;
         }
     }
@@ -167,6 +176,28 @@ impl Row<'_> {
         } else {
             left();
             right();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nnc_core::rng::Rng;
+
+    use super::*;
+
+    #[test]
+    fn rows_computed_again_choose_alike() {
+        let mut rng = Rng::keyed(1, "dynamic", &[]);
+        let mut values: Vec<f64> = (0..400).map(|_| f64::from(rng.normal())).collect();
+        values.sort_by(f64::total_cmp);
+        let prefix = Prefix::new(&values, &[1.0; 400]);
+        for k in [1, 2, 3, 4, 17, 400] {
+            let expected = partition(&prefix, k);
+            assert!(expected.len() == k && expected.is_sorted_by(|a, b| a < b) && expected[k - 1] == 400);
+            for stretch in [1, 2, 3, 16, 17, 399] {
+                assert_eq!(partition_in(&prefix, k, stretch), expected, "{k} clusters, stretch {stretch}");
+            }
         }
     }
 }
