@@ -1,3 +1,4 @@
+//! Every granularity on drawn shapes, against its definition by coordinates.
 #![allow(clippy::cast_possible_truncation, reason = "counts of a test's own making")]
 
 use proptest::prelude::*;

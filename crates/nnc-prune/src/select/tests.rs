@@ -1,3 +1,4 @@
+//! Against a sort, and a quickselect over a vector of indices.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test's own making")]
 
 use nnc_core::rng::Rng;

@@ -1,3 +1,5 @@
+//! What is chosen and claimed from given points, and what a round prunes.
+
 use nnc_core::candle::Tensor;
 use nnc_core::params::ParamKind;
 

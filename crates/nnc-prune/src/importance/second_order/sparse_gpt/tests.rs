@@ -1,3 +1,5 @@
+//! Against exact OBS over the columns from each on, in f64.
+
 use nnc_core::candle::Device;
 use nnc_core::rng::Rng;
 use proptest::prelude::*;
