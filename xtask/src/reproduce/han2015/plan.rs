@@ -141,7 +141,7 @@ fn recipe(model: Model, profile: Profile, seed: u64) -> Recipe {
         // The comparisons want their share of the three minutes.
         let (dense, round, last) = match model {
             Model::LeNet300 => (6, 3, 8),
-            Model::LeNet5 => (3, 1, 4),
+            Model::LeNet5 => (2, 1, 3),
         };
         let set = |phase: &mut Phase, n_epochs| phase.n_epochs = n_epochs;
         recipe.training.iter_mut().for_each(|phase| set(phase, dense));
