@@ -286,9 +286,8 @@ impl Tables {
 #[inline]
 fn bin_of(x: f32, per_bin: f32) -> u32 {
     const TOP: u32 = 0x7fff_f000;
-    let bits = (x + 0.0).to_bits();
-    let magnitude = f32::from_bits(bits & TOP) * per_bin + N_BINS as f32;
-    let (sign, bin) = (bits >> 31, (magnitude.to_bits() >> (23 - BIN_BITS)) % (1 << BIN_BITS));
+    let magnitude = f32::from_bits(x.to_bits() & TOP) * per_bin + N_BINS as f32;
+    let (sign, bin) = (u32::from(x < 0.0), (magnitude.to_bits() >> (23 - BIN_BITS)) % (1 << BIN_BITS));
     (sign << BIN_BITS) | bin
 }
 
