@@ -79,8 +79,8 @@ impl Gram {
     /// The mean of the outer products, n × n, both triangles; all zeros before the first sample.
     pub fn mean(&self) -> Vec<f32> {
         let n = self.n;
-        let scale = 1.0 / self.n_samples.max(1) as f32;
-        let mut mean: Vec<f32> = self.sum.iter().map(|sum| sum * scale).collect();
+        let n_samples = self.n_samples.max(1) as f32;
+        let mut mean: Vec<f32> = self.sum.iter().map(|sum| sum / n_samples).collect();
         for row in 0..n {
             for col in row + 1..n {
                 mean[col * n + row] = mean[row * n + col];
