@@ -1,3 +1,5 @@
+//! The grids of printed intervals, and weights stored and read back.
+
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
 use nnc_core::candle::{Device, Tensor};

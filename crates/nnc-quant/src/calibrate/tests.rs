@@ -1,3 +1,5 @@
+//! Which values share a site, and the intervals found on them.
+
 use nnc_core::candle::{DType, Device};
 use nnc_core::network::zoo::{LeNetConfig, lenet_5};
 use nnc_core::network::{Conv, Op};

@@ -1,3 +1,5 @@
+//! Folded networks equal the whole ones, over drawn topologies.
+
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
 use nnc_core::candle::{Device, Tensor};

@@ -1,3 +1,5 @@
+//! Every observer on numbers known and drawn, resumed, merged, and given bad input.
+
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
 use nnc_core::candle::Device;

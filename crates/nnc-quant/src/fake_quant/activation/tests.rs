@@ -1,3 +1,5 @@
+//! Activations rounded in training: ranges that move, freeze and resume.
+
 use nnc_core::candle::{Device, Var};
 use nnc_core::network::Op;
 

@@ -1,3 +1,5 @@
+//! The operator against its plain twin, and its gradient by differences.
+
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
 use nnc_core::candle::{Device, Var};

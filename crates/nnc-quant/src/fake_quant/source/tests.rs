@@ -1,3 +1,5 @@
+//! Weights rounded in training equal what is stored.
+
 use nnc_core::candle::Device;
 use nnc_core::source::VarSource;
 use nnc_core::weight::{Values, WeightTensor};

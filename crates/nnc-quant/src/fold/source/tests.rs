@@ -1,3 +1,5 @@
+//! Folding at every step: outputs, gradients, and what is stored.
+
 use nnc_core::candle::{Device, Var};
 use nnc_core::forward;
 use nnc_core::network::{Conv, Network};
