@@ -15,6 +15,16 @@ pub(super) fn choose(curves: &Curves) -> usize {
     curves.trade_off.iter().rposition(good).unwrap_or(0)
 }
 
+/// Why the tested cut is tested.
+fn reason(curves: &Curves, chosen: usize) -> String {
+    let lost = curves.whole.accuracy - curves.trade_off[chosen].accuracy;
+    if lost <= MAY_LOSE {
+        format!("chosen on validation images: the largest cut that loses at most {MAY_LOSE} point")
+    } else {
+        format!("no cut loses at most {MAY_LOSE} point on validation images; the smallest loses {lost:.1}")
+    }
+}
+
 pub(super) fn rows(plan: &Plan, curves: &Curves, tested: &Tested) -> Vec<Row> {
     let mean = |found: &[Found]| found.iter().map(|found| found.accuracy).sum::<f64>() / found.len() as f64;
     let validation = |what: &str, accuracy: f64| {
@@ -55,9 +65,8 @@ pub(super) fn rows(plan: &Plan, curves: &Curves, tested: &Tested) -> Vec<Row> {
     rows.push(test("cifar-cnn-pruned", tested.pruned));
     let chosen = curves.trade_off[tested.chosen];
     rows.push(
-        Row::new("cifar-cnn-pruned/flop-cut", chosen.flop_cut, "%", Better::Higher, Rule::Report).note(
-            &format!("chosen on validation images: the largest cut that loses at most {MAY_LOSE} point"),
-        ),
+        Row::new("cifar-cnn-pruned/flop-cut", chosen.flop_cut, "%", Better::Higher, Rule::Report)
+            .note(&reason(curves, tested.chosen)),
     );
     rows
 }
@@ -72,6 +81,10 @@ pub(super) fn notes(plan: &Plan) -> Vec<String> {
             plan.n_train / plan.batch,
             plan.lr
         ),
+        "The claims on orders and selections are unsettled here: before this design (one layer at a time, a rate of 1e-2), which \
+         was chosen with their first figures seen, all layers were cut jointly and retrained at 1e-3, and the three signs were \
+         the opposite ones. With a thousand validation images an accuracy has a standard error above one point."
+            .into(),
         "Pruned layer by layer, and all layers at once, the networks counted and run are really smaller."
             .into(),
     ]
@@ -97,7 +110,9 @@ mod tests {
             trade_off: vec![found(80.5), found(79.0), found(78.9)],
         };
         assert_eq!(choose(&curves), 1);
+        assert!(reason(&curves, 1).contains("the largest cut"));
         curves.whole.accuracy = 90.0;
         assert_eq!(choose(&curves), 0);
+        assert!(reason(&curves, 0).contains("the smallest loses 9.5"));
     }
 }
