@@ -10,6 +10,7 @@ pub(crate) mod progress;
 pub(crate) mod result;
 pub(crate) mod row;
 pub(crate) mod state;
+pub(crate) mod statistics;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,7 +49,9 @@ pub(crate) trait Experiment: Sync {
     fn time(&self, profile: Profile) -> Duration;
 
     /// Whether the bare command runs it.
-    fn flagship(&self) -> bool;
+    fn flagship(&self) -> bool {
+        false
+    }
 
     /// Everything but seed, profile and data that the result depends on; hashed into `config_hash`.
     fn config(&self, ctx: &Context) -> Value;

@@ -30,14 +30,12 @@ const UNSAFE_PLACES: &[&str] = &[
     "crates/nnc-gemmlowp/src/kernel.rs",
     "crates/nnc-gemmlowp/src/kernel/",
     "crates/nnc-gemmlowp/src/place.rs",
-    // The allocator that counts, and the pages that may not be touched, of the products' tests.
-    "crates/nnc-gemmlowp/tests/alloc.rs",
+    // The pages that may not be touched, of the products' tests.
     "crates/nnc-gemmlowp/tests/it/gemm/guard.rs",
     "crates/nnc-huffman/src/kernel.rs",
     "crates/nnc-huffman/src/kernel/",
-    // The allocators that count what hostile bytes make a reader allocate.
-    "crates/nnc-huffman/tests/it/allocator.rs",
-    "crates/nnc/tests/it/allocator.rs",
+    // The allocator that counts, of tests.
+    "crates/nnc-testing/src/allocator.rs",
 ];
 
 /// Where the test set is read: its home and its tests, the verification of its bytes, and final reports.

@@ -1,49 +1,15 @@
 //! Products and convolutions with packed weights allocate nothing once a thread has the memory that they need.
 //!
 //! In a binary of its own, because the allocator is the whole binary's.
-#![allow(
-    unsafe_code,
-    reason = "a global allocator cannot be written without; this one only counts and forwards"
-)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use nnc_gemmlowp::{
     Conv2dConfig, Element, Gemm, Image, ImageLayout, ImageMut, Isa, MatMut, MatRef, Multiplier, Order,
     PackedConv2d, PackedLhs, PackedRhs, Per, Quantized, Result, Stage,
 };
-
-thread_local! {
-    /// Allocations of this thread: tests beside this one do not disturb it.
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
+use nnc_testing::allocator::allocations;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call is forwarded to the system's allocator unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-/// Allocations of this thread in `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
+static ALLOCATOR: nnc_testing::allocator::Counting = nnc_testing::allocator::Counting;
 
 /// Allocations of the second of two runs of `work`.
 fn when_warm(mut work: impl FnMut() -> Result<()>) -> usize {
@@ -54,12 +20,6 @@ fn when_warm(mut work: impl FnMut() -> Result<()>) -> usize {
 /// Bytes of every value.
 fn data(len: usize) -> Vec<u8> {
     (0..=255).cycle().take(len).collect()
-}
-
-#[test]
-fn the_count_is_that_of_this_threads_work() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(5)))), 1);
-    assert_eq!(allocations(|| ()), 0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Test helpers shared by the workspace (dev-dependency only, never published).
 
+pub mod allocator;
+
 /// Whether the slow tests (training, exhaustive sweeps) were asked for with `NNC_SLOW_TESTS=1`.
 ///
 /// A test that needs minutes starts with `if !nnc_testing::slow_tests() { return; }`.

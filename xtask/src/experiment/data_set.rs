@@ -120,9 +120,17 @@ impl DataSet {
         &self.name
     }
 
-    /// The folder with the files.
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+    /// Its splits, with at most the first `n_training_images` to train on, and the normalization of what is left.
+    ///
+    /// # Errors
+    /// When files cannot be read, or there are fewer images than asked for.
+    pub(crate) fn splits(&self, n_training_images: Option<usize>) -> Result<(Splits, Normalization)> {
+        let mut splits = Splits::open(&self.dir)?;
+        if let Some(n) = n_training_images {
+            splits.truncate_train(n)?;
+        }
+        let normalization = Normalization::of(splits.train());
+        Ok((splits, normalization))
     }
 
     /// What tells two data sets apart: the digest of their content.
@@ -182,7 +190,7 @@ mod tests {
     fn the_embedded_data_are_the_papers_wherever_they_lie() {
         let root = workspace_root().unwrap();
         let embedded = DataSet::open(DataKind::Mnist, &root, None).unwrap();
-        let given = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(embedded.dir())).unwrap();
+        let given = DataSet::open(DataKind::Mnist, Path::new("nowhere"), Some(&embedded.dir)).unwrap();
         assert!(embedded.is_papers() && given.is_papers());
         assert_eq!(embedded.name(), "mnist");
         assert_eq!(embedded.identity(), given.identity());

@@ -67,11 +67,7 @@ impl Experiment for DeepCompression {
 
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
         let plan = Plan::new(ctx.profile(), ctx.seed());
-        let mut data = Splits::open(ctx.data().dir())?;
-        if let Some(n) = plan.n_training_images {
-            data.truncate_train(n)?;
-        }
-        let normalization = Normalization::of(data.train());
+        let (data, normalization) = ctx.data().splits(plan.n_training_images)?;
         let mut finished = Vec::new();
         for run_plan in &plan.runs {
             let (from, to) = plan.share_of(finished.len());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nnc::deep_compression::evaluate;
 use nnc_core::candle::{Device, Tensor};
-use nnc_core::data::{BatchConfig, Batches, Dataset, Normalization, Splits};
+use nnc_core::data::{BatchConfig, Batches, Dataset, Normalization};
 use nnc_core::metrics::ErrorCount;
 use nnc_core::model::Model as _;
 use nnc_core::network::Network;
@@ -56,21 +56,13 @@ impl Experiment for Dsd {
         })
     }
 
-    fn flagship(&self) -> bool {
-        false
-    }
-
     fn config(&self, ctx: &Context) -> Value {
         Plan::new(ctx.profile(), ctx.seed()).to_json()
     }
 
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
         let plan = Plan::new(ctx.profile(), ctx.seed());
-        let mut data = Splits::open(ctx.data().dir())?;
-        if let Some(n) = plan.n_training_images {
-            data.truncate_train(n)?;
-        }
-        let normalization = Normalization::of(data.train());
+        let (data, normalization) = ctx.data().splits(plan.n_training_images)?;
         let runner = Runner::new(&data, &normalization, ctx.state_dir(), progress, plan.cost());
         let mut trained = Vec::new();
         for model in &plan.models {

@@ -18,7 +18,6 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nnc_core::data::{Normalization, Splits};
 use serde_json::Value;
 
 use self::headline::Finished;
@@ -62,21 +61,13 @@ impl Experiment for Han2015 {
         })
     }
 
-    fn flagship(&self) -> bool {
-        false
-    }
-
     fn config(&self, ctx: &Context) -> Value {
         Plan::new(ctx.profile(), ctx.seed()).to_json()
     }
 
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
         let plan = Plan::new(ctx.profile(), ctx.seed());
-        let mut data = Splits::open(ctx.data().dir())?;
-        if let Some(n) = plan.n_training_images {
-            data.truncate_train(n)?;
-        }
-        let normalization = Normalization::of(data.train());
+        let (data, normalization) = ctx.data().splits(plan.n_training_images)?;
         let (cost, mut done) = (plan.cost(), 0.0);
         let mut finished = Vec::new();
         for (run_idx, run) in plan.runs.iter().enumerate() {

@@ -49,10 +49,6 @@ impl Experiment for Li2017 {
         })
     }
 
-    fn flagship(&self) -> bool {
-        false
-    }
-
     fn config(&self, ctx: &Context) -> Value {
         json!({
             "models": cuts::describe(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nnc::deep_compression::evaluate;
 use nnc_core::candle::Device;
-use nnc_core::data::{Normalization, Splits};
+use nnc_core::data::Splits;
 use nnc_core::metrics::ErrorCount;
 use nnc_core::network::{Network, zoo};
 use nnc_core::params::Params;
@@ -59,21 +59,13 @@ impl Experiment for Mao2017 {
         })
     }
 
-    fn flagship(&self) -> bool {
-        false
-    }
-
     fn config(&self, ctx: &Context) -> Value {
         Plan::new(ctx.profile()).to_json()
     }
 
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
         let plan = Plan::new(ctx.profile());
-        let mut data = Splits::open(ctx.data().dir())?;
-        if let Some(n) = plan.n_training_images {
-            data.truncate_train(n)?;
-        }
-        let normalization = Normalization::of(data.train());
+        let (data, normalization) = ctx.data().splits(plan.n_training_images)?;
         let found = {
             let training = Training::new(ctx, &plan, &data, &normalization, progress);
             explore(ctx, &plan, &data, &training)?

@@ -13,7 +13,6 @@ mod rows;
 use std::time::Duration;
 
 use anyhow::Result;
-use nnc_core::data::{Normalization, Splits};
 use serde_json::Value;
 
 use self::plan::Plan;
@@ -48,21 +47,13 @@ impl Experiment for WeightSharing {
         })
     }
 
-    fn flagship(&self) -> bool {
-        false
-    }
-
     fn config(&self, ctx: &Context) -> Value {
         Plan::new(ctx.profile(), ctx.seed()).to_json()
     }
 
     fn run(&self, ctx: &Context, progress: &dyn Progress) -> Result<Outcome> {
         let plan = Plan::new(ctx.profile(), ctx.seed());
-        let mut data = Splits::open(ctx.data().dir())?;
-        if let Some(n) = plan.n_training_images {
-            data.truncate_train(n)?;
-        }
-        let normalization = Normalization::of(data.train());
+        let (data, normalization) = ctx.data().splits(plan.n_training_images)?;
         let mut finished = Vec::new();
         for subject in &plan.subjects {
             let (from, to) = plan.share_of(finished.len());

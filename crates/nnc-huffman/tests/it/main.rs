@@ -1,8 +1,10 @@
 //! The public API from outside: laws of frames, hostile bytes, golden files.
 
-mod allocator;
 mod corruption;
 mod golden;
 mod inputs;
 mod laws;
 mod memory;
+
+#[global_allocator]
+static ALLOCATOR: nnc_testing::allocator::Counting = nnc_testing::allocator::Counting;

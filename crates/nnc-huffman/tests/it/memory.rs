@@ -5,8 +5,8 @@
 use nnc_huffman::{Code, CodedSymbols, Coder, Config, Frame, Symbol, VERSION, compress_with, decompress};
 use proptest::prelude::*;
 
-use crate::allocator::peak_bytes;
 use crate::corruption::small_frames;
+use nnc_testing::allocator::peak_bytes;
 
 /// Bytes of tables of a fixed size: 96 KiB that a thread keeps, and those of a decoder.
 const TABLES: usize = 192 << 10;

@@ -1,7 +1,6 @@
 //! The archive, the command and the pipeline from outside.
 #![allow(clippy::cast_possible_truncation, reason = "small test numbers")]
 
-mod allocator;
 mod archive;
 mod command;
 mod deep_compression;
@@ -9,3 +8,6 @@ mod docs;
 mod pipeline;
 mod samples;
 mod source_laws;
+
+#[global_allocator]
+static ALLOCATOR: nnc_testing::allocator::Counting = nnc_testing::allocator::Counting;

@@ -5,6 +5,7 @@ use nnc::archive::Part;
 
 use super::plan::{Model, Plan, Variant};
 use super::{LayerSize as Size, Tested};
+use crate::experiment::statistics::median;
 use crate::experiment::{Better, Profile, Row, Rule};
 use crate::reproduce::deep_compression_storage::tables::{self, NETWORKS, Network};
 
@@ -72,10 +73,7 @@ struct Group<'a> {
 
 impl Group<'_> {
     fn median(&self, figure: impl Fn(&Tested<'_>) -> f64) -> f64 {
-        let mut figures: Vec<f64> = self.seeds.iter().map(|run| figure(run)).collect();
-        figures.sort_by(f64::total_cmp);
-        let n = figures.len();
-        f64::midpoint(figures[(n - 1) / 2], figures[n / 2])
+        median(self.seeds.iter().map(|run| figure(run)).collect())
     }
 
     /// A row with the median of `figure`; the note lists each seed's.

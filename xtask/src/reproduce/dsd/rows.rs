@@ -2,6 +2,7 @@
 
 use super::plan::{ModelPlan, Plan, SPARSITY};
 use super::{Tested, Variant};
+use crate::experiment::statistics::{deviation, mean};
 use crate::experiment::{Better, Profile, Row, Rule};
 
 /// A line of the paper's table: errors in per cent, and what it prints of their difference.
@@ -99,17 +100,6 @@ fn over_seeds(
     let deviation = deviation(&figures);
     let each: Vec<String> = figures.iter().map(|x| format!("{x:.2}")).collect();
     row.note(&format!("mean of {} seeds: {}; standard deviation {deviation:.3}", each.len(), each.join(", ")))
-}
-
-fn mean(figures: &[f64]) -> f64 {
-    figures.iter().sum::<f64>() / figures.len().max(1) as f64
-}
-
-/// The standard deviation of what `figures` are a sample of; 0 of one figure.
-fn deviation(figures: &[f64]) -> f64 {
-    let mean = mean(figures);
-    let squares: f64 = figures.iter().map(|x| (x - mean).powi(2)).sum();
-    (squares / figures.len().saturating_sub(1).max(1) as f64).sqrt()
 }
 
 impl Printed {

@@ -7,6 +7,7 @@ use super::headline::{LayerLeft, Tested};
 use super::plan::{CONTROL, Model};
 use super::studies::Curve;
 use super::tables::{self, LENET_5, LENET_300_100, Table};
+use crate::experiment::statistics::median;
 use crate::experiment::{Better, Profile, Row, Rule};
 
 /// What Table 1 prints of a LeNet, and what a run must reach.
@@ -70,11 +71,9 @@ impl Group<'_> {
         rule: Rule,
         figure: impl Fn(&Tested) -> f64,
     ) -> Row {
-        let mut figures: Vec<f64> = self.seeds.iter().map(|run| figure(run)).collect();
+        let figures: Vec<f64> = self.seeds.iter().map(|run| figure(run)).collect();
         let each: Vec<String> = figures.iter().map(|figure| format!("{figure:.4}")).collect();
-        figures.sort_by(f64::total_cmp);
-        let median = f64::midpoint(figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
-        let row = Row::new(format!("{}/{what}", self.model.name()), median, unit, better, rule);
+        let row = Row::new(format!("{}/{what}", self.model.name()), median(figures), unit, better, rule);
         if each.len() == 1 {
             row
         } else {

@@ -12,6 +12,7 @@ use nnc_core::source::{Step, VarSource};
 use nnc_core::tap::Taps;
 
 use super::cuts;
+use crate::experiment::statistics::median;
 use crate::experiment::{Better, Context, Profile, Progress, Row, Rule};
 
 const BATCHES: [usize; 2] = [1, 16];
@@ -93,8 +94,5 @@ fn medians(networks: [&Timed<'_>; 2], images: &Tensor, n: usize) -> Result<[f64;
             }
         }
     }
-    Ok(times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    }))
+    Ok(times.map(median))
 }

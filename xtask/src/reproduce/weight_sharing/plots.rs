@@ -2,8 +2,8 @@
 
 use super::plan::{Model, Plan, STARTS};
 use super::points::{Tested, TestedPoint};
-use super::rows::median;
 use crate::experiment::plot::{Axis, Chart, Mark, Plot, Series};
+use crate::experiment::statistics::median;
 
 /// An error of zero has no place on a logarithmic axis: half of one image in ten thousand.
 const LEAST_ERROR: f64 = 0.005;

@@ -4,6 +4,7 @@ use nnc_quant::codebook::Init;
 
 use super::plan::{Model, Plan, STARTS};
 use super::points::{Tested, TestedPoint};
+use crate::experiment::statistics::median;
 use crate::experiment::{Better, Profile, Row, Rule};
 
 /// What rounding shared values to `f32` may add to an optimum.
@@ -32,12 +33,6 @@ pub(super) fn rows(plan: &Plan, tested: &[Tested]) -> Vec<Row> {
         group.points(plan, &mut rows);
     }
     rows
-}
-
-pub(super) fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let n = figures.len();
-    f64::midpoint(figures[(n - 1) / 2], figures[n / 2])
 }
 
 /// The seeds of one network.

@@ -5,8 +5,8 @@ use nnc_core::Error;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::allocator::peak_bytes;
 use crate::samples::{blocks, every_form};
+use nnc_testing::allocator::peak_bytes;
 
 /// The CRC-32 bit by bit, as the division is defined: an oracle for the crate's tables.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {

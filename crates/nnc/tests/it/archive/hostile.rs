@@ -4,7 +4,7 @@ use nnc::archive::Archive;
 use nnc_core::Error;
 
 use super::corruption::seal;
-use crate::allocator::peak_bytes;
+use nnc_testing::allocator::peak_bytes;
 
 /// An archive of one weight `w` without a network, whose record is `record`.
 fn with_record(record: &[u8]) -> Vec<u8> {
