@@ -11,6 +11,7 @@ pub(crate) mod result;
 pub(crate) mod row;
 pub(crate) mod state;
 pub(crate) mod statistics;
+mod told;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) use data_set::DataKind;
 pub(crate) use plot::{Axis, Chart, Plot};
 pub(crate) use progress::{Progress, Span};
 pub(crate) use row::{Better, Row, Rule};
+pub(crate) use told::Told;
 
 /// One reproduction of one paper (or of one worked example).
 pub(crate) trait Experiment: Sync {

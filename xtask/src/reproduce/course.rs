@@ -1,18 +1,14 @@
 //! One training run of an experiment: batches, loss, checkpoint, progress, the wish to stop.
 
 use std::cell::Cell;
-use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use nnc_core::Error;
 use nnc_core::data::{BatchConfig, Batches, Normalization, Splits};
-use nnc_core::train::{
-    Callback, Checkpoint, CrossEntropy, Fit, FitConfig, Learner, Optimizer, OptimizerConfig, Schedule,
-    StepEnd, Trainee, fit,
-};
+use nnc_core::train::{Checkpoint, CrossEntropy, Fit, FitConfig, OptimizerConfig, Schedule, Trainee, fit};
 
-use crate::experiment::Progress;
+use crate::experiment::{Progress, Span, Told};
 
 /// Images in a training batch.
 const BATCH: usize = 64;
@@ -56,7 +52,6 @@ impl<'a> Runner<'a> {
 
     /// Trains `trainee` with SGD (momentum 0.9, Nesterov); a course whose checkpoint is there goes on from it.
     pub(super) fn train(&self, trainee: &mut Trainee, course: &Course) -> Result<(), Error> {
-        self.progress.stage(&course.name);
         let batches =
             Batches::new(self.data.train(), self.normalization, BatchConfig::training(BATCH, course.seed))?;
         let config = FitConfig {
@@ -76,7 +71,9 @@ impl<'a> Runner<'a> {
             Checkpoint::new(self.state_dir.join(format!("{}.safetensors", course.name)), &course.name);
         let run = Fit { batches: &batches, terms: &[(1.0, &loss)], config, checkpoint: Some(&checkpoint) };
         let cost = course.epoch_cost * course.n_epochs as f64;
-        fit(trainee, &run, &mut [&mut Report { runner: self, cost }])?;
+        let done = |more: f64| (self.done.get() + more) / self.total_cost;
+        let span = Span::new(self.progress, done(0.0), done(cost));
+        fit(trainee, &run, &mut [&mut Told::new(course.name.as_str(), &span)])?;
         self.advance(cost)
     }
 
@@ -88,44 +85,12 @@ impl<'a> Runner<'a> {
     /// Counts work that is done.
     pub(super) fn advance(&self, cost: f64) -> Result<(), Error> {
         self.done.set(self.done.get() + cost);
-        self.tell(0.0)
-    }
-
-    fn tell(&self, begun: f64) -> Result<(), Error> {
-        self.progress.fraction((self.done.get() + begun) / self.total_cost);
-        self.check()
-    }
-
-    /// Ends the run when it should end; may be asked from any thread through [`Self::progress`].
-    fn check(&self) -> Result<(), Error> {
+        self.progress.fraction(self.done.get() / self.total_cost);
         if self.progress.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Where progress is told.
     pub(super) fn progress(&self) -> &'a dyn Progress {
         self.progress
-    }
-}
-
-/// Passes each training step on.
-struct Report<'r, 'a> {
-    runner: &'r Runner<'a>,
-    cost: f64,
-}
-
-impl fmt::Debug for Report<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report").field("cost", &self.cost).finish_non_exhaustive()
-    }
-}
-
-impl<L: Learner + ?Sized> Callback<L> for Report<'_, '_> {
-    fn on_step(
-        &mut self,
-        _learner: &mut L,
-        _optimizer: &mut Optimizer,
-        event: &StepEnd,
-    ) -> Result<(), Error> {
-        self.runner.tell(self.cost * event.n_steps_done as f64 / event.n_steps as f64)
     }
 }

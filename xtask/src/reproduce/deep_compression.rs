@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nnc::archive::{Archive, Ledger, Meta, ledger};
-use nnc::deep_compression::{Compressed, Job, StepReport, Watch, evaluate, run};
-use nnc::recipe::Recipe;
+use nnc::deep_compression::{Compressed, Job, StepReport, evaluate, run};
 use nnc_core::candle::Device;
 use nnc_core::data::{Dataset, Normalization, Splits};
 use nnc_core::metrics::ErrorCount;
@@ -26,7 +25,7 @@ use serde_json::Value;
 
 use self::accounting::LayerSize;
 use self::plan::{Plan, RunPlan};
-use crate::experiment::{Context, DataKind, Experiment, Outcome, Profile, Progress, Span};
+use crate::experiment::{Context, DataKind, Experiment, Outcome, Profile, Progress, Span, Told};
 
 /// The experiment.
 #[derive(Debug)]
@@ -132,7 +131,8 @@ fn run_once<'a>(
         recipe: &plan.recipe,
         state_dir: Some(&state_dir),
     };
-    let compressed = run(&job, &mut Told { plan, progress })?;
+    let label = format!("{} (seed {})", plan.label(), plan.recipe.seed);
+    let compressed = run(&job, &mut Told::new(label, progress))?;
     let bytes = archive(&compressed, normalization).write()?;
     let file = ctx.write(&format!("{}.nnc", plan.file_stem()), &bytes)?;
     let layers = accounting::layers(&compressed.stored, &plan.recipe)?;
@@ -162,20 +162,5 @@ impl<'a> Finished<'a> {
         let coded = errors(network, &read.params(&Device::Cpu)?)?;
         let Self { plan, steps, layers, file, ledger, .. } = self;
         Ok(Tested { plan, steps, layers, file, ledger, dense, pruned, coded })
-    }
-}
-
-/// Passes the pipeline's progress on, and the wish to stop back.
-struct Told<'a> {
-    plan: &'a RunPlan,
-    progress: &'a dyn Progress,
-}
-
-impl Watch for Told<'_> {
-    fn progress(&mut self, step: &str, done: usize, total: usize) -> nnc_core::Result<()> {
-        let Recipe { seed, .. } = self.plan.recipe;
-        self.progress.stage(&format!("{} (seed {seed}): {step}", self.plan.label()));
-        self.progress.fraction(done as f64 / total as f64);
-        if self.progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
 use nnc::archive::{Archive, Ledger, Meta, ledger};
-use nnc::deep_compression::{Compressed, Job, Watch, evaluate, run};
+use nnc::deep_compression::{Compressed, Job, evaluate, run};
 use nnc::recipe::Recipe;
 use nnc_core::candle::{Device, Tensor};
 use nnc_core::data::{Dataset, Normalization, Splits};
@@ -19,7 +19,7 @@ use nnc_prune::dead::Removed;
 
 use super::lab::error_on;
 use super::plan::Model;
-use crate::experiment::{Context, Progress};
+use crate::experiment::{Context, Progress, Told};
 
 /// A pruned network in its file, not tested yet.
 pub(super) struct Finished {
@@ -76,7 +76,7 @@ pub(super) fn run_once(
         Job { network: &network, specs: &specs, data, normalization, recipe, state_dir: Some(&state_dir) };
     let label = format!("{}-seed{}", model.name(), recipe.seed);
     let Compressed { network, dense, pruned, stored, dead, .. } =
-        run(&job, &mut Told { label: &label, progress })?;
+        run(&job, &mut Told::new(label.as_str(), progress))?;
     let layers = layers_left(&network, &pruned, data.validation(), normalization)?;
     let meta = Meta { normalization: Some(normalization.clone()) };
     let bytes = Archive { network: Some(network.clone()), weights: stored, meta }.write()?;
@@ -144,19 +144,5 @@ impl Observe for NonZero {
         self.n.fetch_add(values.len() as u64, Ordering::Relaxed);
         self.n_non_zero.fetch_add(values.iter().filter(|&&x| x != 0.0).count() as u64, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// Passes the pipeline's progress on, and the wish to stop back.
-struct Told<'a> {
-    label: &'a str,
-    progress: &'a dyn Progress,
-}
-
-impl Watch for Told<'_> {
-    fn progress(&mut self, step: &str, done: usize, total: usize) -> nnc_core::Result<()> {
-        self.progress.stage(&format!("{}: {step}", self.label));
-        self.progress.fraction(done as f64 / total as f64);
-        if self.progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -10,15 +10,14 @@ use nnc_core::network::Network;
 use nnc_core::params::{ParamKind, Params};
 use nnc_core::source::{ParamSource, VarSource};
 use nnc_core::train::{
-    Callback, Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, Learner, LossTerm, Optimizer,
-    OptimizerConfig, Schedule, StepEnd, Trainee, fit,
+    Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, LossTerm, OptimizerConfig, Schedule, Trainee, fit,
 };
 use nnc_prune::importance::magnitude::{magnitude, standard_deviation};
 use nnc_prune::regularizer::Penalty;
 use nnc_prune::{Gradient, Mask, MaskedSource, Masks, select};
 
 use super::plan::BATCH;
-use crate::experiment::Progress;
+use crate::experiment::{Progress, Span, Told};
 
 /// What every fit of the comparisons shares.
 pub(super) struct Lab<'a> {
@@ -72,11 +71,10 @@ impl Lab<'_> {
         let run = Fit { batches: &batches, terms: &terms, config, checkpoint: Some(&checkpoint) };
         let score =
             |trainee: &Trainee| Ok(-evaluate(trainee, self.data.validation(), self.normalization)?.percent());
-        self.progress.stage(name);
-        let cost = epoch_cost * n_epochs as f64;
-        let mut report = Report { lab: self, cost };
-        fit(&mut trainee, &run, &mut [&mut KeepBest::new(score), &mut report])?;
-        self.done.set(self.done.get() + cost);
+        let (before, after) = (self.done.get(), self.done.get() + epoch_cost * n_epochs as f64);
+        let span = Span::new(self.progress, before / self.cost, after / self.cost);
+        fit(&mut trainee, &run, &mut [&mut KeepBest::new(score), &mut Told::new(name, &span)])?;
+        self.done.set(after);
         let params = trainee.source.snapshot()?;
         let error = evaluate(&trainee, self.data.validation(), self.normalization)?.percent();
         Ok((params, error))
@@ -144,26 +142,6 @@ pub(super) fn masked(params: &Params, masks: &Masks) -> Result<Params> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count is a count")]
 pub(super) fn count(n: usize, density: f64) -> usize {
     (density * n as f64).round() as usize
-}
-
-/// Tells the progress bar of each step, and the training of the wish to stop.
-struct Report<'a> {
-    lab: &'a Lab<'a>,
-    cost: f64,
-}
-
-impl std::fmt::Debug for Report<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Report").field("cost", &self.cost).finish_non_exhaustive()
-    }
-}
-
-impl<L: Learner + ?Sized> Callback<L> for Report<'_> {
-    fn on_step(&mut self, _: &mut L, _: &mut Optimizer, event: &StepEnd) -> nnc_core::Result<()> {
-        let part = self.cost * event.n_steps_done as f64 / event.n_steps as f64;
-        self.lab.progress.fraction((self.lab.done.get() + part) / self.lab.cost);
-        if self.lab.progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) }
-    }
 }
 
 #[cfg(test)]

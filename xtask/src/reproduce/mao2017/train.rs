@@ -1,6 +1,5 @@
 //! One phase of training: the best epoch by validation, with checkpoint and progress.
 
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
@@ -8,12 +7,10 @@ use nnc::deep_compression::evaluate;
 use nnc::recipe::Phase;
 use nnc_core::data::{Augment, BatchConfig, Batches, Normalization, Splits};
 use nnc_core::metrics::ErrorCount;
-use nnc_core::train::{
-    Callback, Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, Learner, Optimizer, StepEnd, Trainee, fit,
-};
+use nnc_core::train::{Checkpoint, CrossEntropy, Fit, FitConfig, KeepBest, Trainee, fit};
 
 use super::plan::Plan;
-use crate::experiment::{Context, Progress};
+use crate::experiment::{Context, Progress, Span, Told};
 
 /// What all phases of the experiment share.
 pub(super) struct Training<'a> {
@@ -56,36 +53,10 @@ impl<'a> Training<'a> {
             evaluate(trainee, self.data.validation(), self.normalization)
                 .map(|errors| -(errors.n_errors as f64))
         };
-        fit(trainee, &run, &mut [&mut KeepBest::new(score), &mut Told { training: self, step, n_epochs }])?;
+        let done = |n: usize| (self.n_epochs_done.load(Ordering::Relaxed) + n) as f64 / self.n_epochs as f64;
+        let span = Span::new(self.progress, done(0), done(n_epochs));
+        fit(trainee, &run, &mut [&mut KeepBest::new(score), &mut Told::new(step, &span)])?;
         self.n_epochs_done.fetch_add(n_epochs, Ordering::Relaxed);
         Ok(evaluate(trainee, self.data.validation(), self.normalization)?)
-    }
-}
-
-/// Passes progress on, and the wish to stop back.
-struct Told<'a> {
-    training: &'a Training<'a>,
-    step: &'a str,
-    n_epochs: usize,
-}
-
-impl fmt::Debug for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Told").field("step", &self.step).finish_non_exhaustive()
-    }
-}
-
-impl<L: Learner + ?Sized> Callback<L> for Told<'_> {
-    fn on_step(
-        &mut self,
-        _learner: &mut L,
-        _optimizer: &mut Optimizer,
-        event: &StepEnd,
-    ) -> nnc_core::Result<()> {
-        let Training { progress, n_epochs, n_epochs_done, .. } = self.training;
-        let here = self.n_epochs as f64 * event.n_steps_done as f64 / event.n_steps as f64;
-        progress.stage(self.step);
-        progress.fraction((n_epochs_done.load(Ordering::Relaxed) as f64 + here) / *n_epochs as f64);
-        if progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use nnc::archive::{Archive, Meta};
-use nnc::deep_compression::{Compressed, Job, Watch, evaluate, run};
+use nnc::deep_compression::{Compressed, Job, evaluate, run};
 use nnc::pipeline::{self, Stored};
 use nnc::recipe::Recipe;
 use nnc_core::candle::Device;
@@ -20,7 +20,7 @@ use nnc_quant::codebook::Init;
 
 use super::budget::{self, Budgets};
 use super::plan::{Model, Plan, STARTS, Subject};
-use crate::experiment::{Context, Progress, Span, state};
+use crate::experiment::{Context, Progress, Span, Told, state};
 
 /// A number of bits and a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,8 @@ pub(super) fn compute(
     let work = Work { network: &network, specs: &specs, data, normalization, folder: &folder };
 
     let until = plan.share_of_pruning(subject);
-    let told = Told { what: subject.model.name().to_owned(), progress: &Span::new(progress, 0.0, until) };
+    let span = Span::new(progress, 0.0, until);
+    let told = Told::new(subject.model.name(), &span);
     let pruned = work.run(&subject.without_sharing(), told)?.pruned;
     let mut points = Vec::new();
     for &bits in &plan.bits {
@@ -91,8 +92,7 @@ pub(super) fn compute(
             let span = Span::new(progress, done(points.len()), done(points.len() + 1));
             let what = format!("{}, {bits} bits, {start}", subject.model.name());
             let recipe = subject.sharing(bits, init);
-            let trained =
-                work.trained(&format!("{bits}-bits-{start}"), &recipe, Told { what, progress: &span })?;
+            let trained = work.trained(&format!("{bits}-bits-{start}"), &recipe, Told::new(what, &span))?;
             let (sum_of_squares, stored) = untrained(&pruned, &recipe)?;
             let untrained = work.write(&format!("{bits}-bits-{start}-untrained"), network.clone(), stored)?;
             points.push(Shared { point: Point { bits, init }, sum_of_squares, untrained, trained });
@@ -197,19 +197,5 @@ impl Finished {
         }
         let pruned = errors(&self.network, &self.pruned)?;
         Ok(Tested { model: self.model, pruned, points, budgets: self.budgets })
-    }
-}
-
-/// Passes the pipeline's progress on, and the wish to stop back.
-struct Told<'a> {
-    what: String,
-    progress: &'a dyn Progress,
-}
-
-impl Watch for Told<'_> {
-    fn progress(&mut self, step: &str, done: usize, total: usize) -> nnc_core::Result<()> {
-        self.progress.stage(&format!("{}: {step}", self.what));
-        self.progress.fraction(done as f64 / total as f64);
-        if self.progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) }
     }
 }
