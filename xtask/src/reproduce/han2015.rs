@@ -55,8 +55,8 @@ impl Experiment for Han2015 {
 
     fn time(&self, profile: Profile) -> Duration {
         Duration::from_secs(match profile {
-            Profile::Smoke => 25,
-            Profile::Quick => 170,
+            Profile::Smoke => 15,
+            Profile::Quick => 130,
             Profile::Full => 45 * 60,
         })
     }

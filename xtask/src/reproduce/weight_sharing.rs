@@ -42,7 +42,7 @@ impl Experiment for WeightSharing {
     fn time(&self, profile: Profile) -> Duration {
         Duration::from_secs(match profile {
             Profile::Smoke => 25,
-            Profile::Quick => 170,
+            Profile::Quick => 120,
             Profile::Full => 45 * 60,
         })
     }

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use anyhow::Result;
-use nnc::recipe::Prune;
-use nnc_core::data::{Dataset, Normalization};
+use nnc_core::data::{BatchConfig, Batches, Dataset, Normalization};
 use nnc_core::network::Network;
-use nnc_core::params::{ParamKind, Params};
-use nnc_core::sweep::sweep;
-use serde::Serialize;
+use nnc_core::params::Params;
+use nnc_core::source::VarSource;
+use nnc_core::train::Trainee;
+use nnc_prune::Granularity;
+use nnc_prune::sensitivity::{self, SensitivityConfig, analyse, score};
 
-use super::lab::error_on;
 use crate::experiment::{Better, Progress, Row, Rule};
+
+/// Images in a batch of an evaluation; it changes no error.
+const EVALUATION_BATCH: usize = 250;
 
 /// How much the error may rise, in points, for a density to count as harmless.
 const HARMLESS: f64 = 1.0;
@@ -33,15 +36,6 @@ pub(super) struct LayerCurve {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// One evaluation.
-#[derive(Debug, Clone, Serialize)]
-struct Point {
-    network: &'static str,
-    /// The parameter; none for the whole network.
-    weight: Option<String>,
-    density: f64,
-}
-
 /// What is scanned.
 pub(super) struct Scanned<'a> {
     pub(super) model: &'static str,
@@ -60,40 +54,35 @@ pub(super) fn scan(
 ) -> Result<Scan> {
     let Scanned { model, network, params, data, normalization } = *scanned;
     progress.stage(&format!("{model}: sensitivity"));
-    let weights: Vec<&str> = params
-        .iter()
-        .filter(|param| param.kind == ParamKind::Weight)
-        .map(|param| param.name.as_str())
-        .collect();
-    let mut points = vec![Point { network: model, weight: None, density: 1.0 }];
-    for &weight in &weights {
-        points.extend(densities.iter().map(|&density| Point {
-            network: model,
-            weight: Some(weight.into()),
-            density,
-        }));
-    }
-    let evaluate = |point: &Point| {
-        let mut pruned = params.clone();
-        if let Some(name) = &point.weight {
-            let weight = params.tensor(name)?;
-            // σ is for quality factors only.
-            let mask = nnc::pipeline::prune(weight, Prune::Density(point.density), 0.0)?;
-            pruned.replace(name, mask.apply(weight)?)?;
+    let config = SensitivityConfig {
+        patterns: vec!["*".into()],
+        sparsities: densities.iter().map(|density| 1.0 - density).collect(),
+        granularity: Granularity::Element,
+        // The folder is this configuration's, so the model's name tells the scans in it apart.
+        key: model.into(),
+    };
+    let batches = BatchConfig::evaluation(EVALUATION_BATCH.min(data.len()));
+    let batches = Batches::new(data, normalization, batches)?;
+    let evaluate = |params: &Params| {
+        let trainee = Trainee::new(network.clone(), VarSource::new(params)?);
+        score(&trainee, &batches, "logits")
+    };
+    let stop = |_, _| if progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) };
+    let rows = analyse(params, &config, Some(folder), evaluate, stop)?;
+    let curve = |rows: &[sensitivity::Row]| {
+        let name = &rows[0].parameter;
+        LayerCurve {
+            name: name.strip_suffix(".weight").unwrap_or(name).to_owned(),
+            points: std::iter::once(&1.0).chain(densities).copied().zip(rows.iter().map(error)).collect(),
         }
-        error_on(data, normalization, network, &pruned)
     };
-    let stop = |_| if progress.cancelled() { Err(nnc_core::Error::Cancelled) } else { Ok(()) };
-    let errors = sweep(&points, Some(folder), evaluate, stop)?;
-    let (dense, errors) = (errors[0], &errors[1..]);
-    let curve = |(name, errors): (&&str, &[f64])| LayerCurve {
-        name: name.strip_suffix(".weight").unwrap_or(name).to_owned(),
-        points: std::iter::once((1.0, dense))
-            .chain(densities.iter().copied().zip(errors.iter().copied()))
-            .collect(),
-    };
-    let layers = weights.iter().zip(errors.chunks_exact(densities.len())).map(curve).collect();
-    Ok(Scan { model, dense, layers })
+    let layers = rows.chunks_exact(densities.len() + 1).map(curve).collect();
+    Ok(Scan { model, dense: error(&rows[0]), layers })
+}
+
+/// The error of a row in per cent.
+fn error(row: &sensitivity::Row) -> f64 {
+    100.0 - row.score.top1
 }
 
 impl Scan {
